@@ -1,0 +1,1 @@
+//! What a remote call is: endpoints, parameters, replies, errors, JSON-RPC, callers, events.

@@ -1,0 +1,1 @@
+//! `moonraker.conf`: reading, typed options, warnings. Knows no component.

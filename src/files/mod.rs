@@ -1,0 +1,1 @@
+//! Roots, paths, uploads, moves, watching, the metadata store.

@@ -1,0 +1,1 @@
+//! The link to Klippy: framing, handshake, state, requests, subscriptions, status cache.

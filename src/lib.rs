@@ -1,0 +1,20 @@
+//! Perigee: the API server between a Klipper 3D printer and everything that talks to it.
+//!
+//! A module imports only from the floors below its own (README, "Design").
+
+// floor 1
+pub mod config;
+pub mod gcode;
+pub mod host;
+pub mod logging;
+// floor 2
+pub mod api;
+pub mod storage;
+// floor 3
+pub mod files;
+pub mod klippy;
+// floor 4
+pub mod components;
+pub mod transport;
+// floor 6
+pub mod demo;

@@ -1,0 +1,1 @@
+//! `moonraker.log`: lines, rotation, the start-up header.

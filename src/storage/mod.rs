@@ -1,0 +1,1 @@
+//! LMDB: namespaces, transactions, backup, import.

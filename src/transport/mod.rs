@@ -1,0 +1,1 @@
+//! How a call gets in and an event gets out: HTTP, websocket, unix socket.
