@@ -1,1 +1,5 @@
 //! What a remote call is: endpoints, parameters, replies, errors, JSON-RPC, callers, events.
+
+mod error;
+
+pub use error::{Error, Result};
