@@ -2,6 +2,9 @@
 //!
 //! A module imports only from the floors below its own (README, "Design").
 
+// floor 0
+pub mod json;
+pub mod sync;
 // floor 1
 pub mod config;
 pub mod gcode;
