@@ -5,6 +5,7 @@
 // floor 0
 pub mod json;
 pub mod sync;
+pub mod tasks;
 // floor 1
 pub mod config;
 pub mod gcode;
