@@ -20,5 +20,8 @@ pub mod klippy;
 // floor 4
 pub mod components;
 pub mod transport;
+// floor 5
+pub mod server;
 // floor 6
+#[cfg(feature = "demo")]
 pub mod demo;

@@ -8,8 +8,10 @@ use super::connection::Connection;
 /// The way a call came in (spec api.md §0.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
-    /// An HTTP request, or JSON-RPC in the body of one.
+    /// An HTTP request of its own path.
     Http,
+    /// JSON-RPC in the body of an HTTP request.
+    HttpJsonRpc,
     /// A JSON-RPC message on a websocket.
     Websocket,
     /// A JSON-RPC message on the unix socket.
@@ -22,7 +24,7 @@ impl Transport {
     /// The name that error messages use.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Http => "HTTP",
+            Self::Http | Self::HttpJsonRpc => "HTTP",
             Self::Websocket => "WEBSOCKET",
             Self::UnixSocket => "UNIX SOCKET",
             Self::Internal => "INTERNAL",

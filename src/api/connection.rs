@@ -192,9 +192,10 @@ impl Connections {
 
     /// Forgets a client whose connection ended; requests that wait for it fail.
     pub fn remove(&self, connection: &Connection) {
-        if lock(&self.open).remove(&connection.id).is_some() {
+        let removed = lock(&self.open).remove(&connection.id);
+        if let Some(connection) = removed {
             lock(&connection.waiting).clear();
-            self.events.emit(&Event::ConnectionClosed(connection.id));
+            self.events.emit(&Event::ConnectionClosed(connection));
         }
     }
 

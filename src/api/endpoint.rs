@@ -50,7 +50,7 @@ impl Transports {
     /// Whether a call over `transport` is allowed.
     pub fn allow(self, transport: Transport) -> bool {
         match transport {
-            Transport::Http => self.http,
+            Transport::Http | Transport::HttpJsonRpc => self.http,
             Transport::Websocket | Transport::UnixSocket => self.sockets,
             Transport::Internal => self.internal,
         }

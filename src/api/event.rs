@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 
+use super::connection::Connection;
 use crate::json;
 use crate::sync::lock;
 
@@ -65,7 +66,7 @@ pub enum Event {
     /// The same for all clients but the connection with this id (spec notifications.md row 27).
     NotifyOthers(Notification, u64),
     /// A client's connection ended.
-    ConnectionClosed(u64),
+    ConnectionClosed(Arc<Connection>),
 }
 
 impl Event {

@@ -30,9 +30,19 @@ impl Reply {
         Self("\"ok\"".to_owned())
     }
 
+    /// Nothing at all, for calls whose HTTP answer is 204; over JSON-RPC it is `null`.
+    pub fn none() -> Self {
+        Self(String::new())
+    }
+
+    /// Whether it is nothing at all.
+    pub fn is_none(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The JSON text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        if self.is_none() { "null" } else { &self.0 }
     }
 
     /// The JSON text, owned.

@@ -1,1 +1,12 @@
-//! One part of the API per file.
+//! The parts of the API: one file or folder each. Those that a printer can do without are behind the Cargo
+//! feature of their own name.
+
+pub mod connection;
+pub mod data_store;
+#[cfg(feature = "extensions")]
+pub mod extensions;
+pub mod files;
+#[cfg(feature = "octoprint_compat")]
+pub mod octoprint_compat;
+pub mod printer;
+pub mod server;

@@ -100,8 +100,8 @@ impl Klippy {
         });
         let weak = Arc::downgrade(&klippy);
         events.subscribe(move |event| {
-            if let (Event::ConnectionClosed(id), Some(klippy)) = (event, weak.upgrade()) {
-                lock(&klippy.cache).unsubscribe(*id);
+            if let (Event::ConnectionClosed(connection), Some(klippy)) = (event, weak.upgrade()) {
+                lock(&klippy.cache).unsubscribe(connection.id());
             }
         });
         klippy

@@ -1,1 +1,28 @@
 //! How a call gets in and an event gets out: HTTP, websocket, unix socket.
+
+mod calls;
+mod stall;
+pub mod http;
+pub mod unix_socket;
+
+pub use stall::STALL_TIMEOUT;
+
+use std::sync::Arc;
+
+use crate::api::{Connections, Table};
+use crate::tasks::Spawner;
+
+/// What every transport works with.
+#[derive(Clone)]
+pub struct Context {
+    /// All endpoints.
+    pub table: Arc<Table>,
+    /// All lasting connections.
+    pub connections: Arc<Connections>,
+    /// Starts tasks of this run of the server.
+    pub spawner: Spawner,
+}
+
+/// The longest JSON-RPC message that a websocket takes, and the longest body of an ordinary HTTP request, in
+/// bytes (spec api.md §0.6).
+pub const MAX_MESSAGE: usize = 10 * 1024 * 1024;

@@ -1,0 +1,307 @@
+//! Builds every part from the configuration, in order; starts, restarts and stops them. The one place where
+//! parts meet.
+
+mod settings;
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use smol::Executor;
+use smol::channel::{Receiver, Sender, bounded};
+
+use crate::api::outbox::CloseReason;
+use crate::api::{Connections, Event, Events, Notification, Table, Warnings};
+use crate::components::{connection, data_store, files as files_part, printer, server as server_part};
+use crate::config::{self, Config, ConfigErrors, Paths, Variables};
+use crate::files::{Access, FileAction, Files, LoadedFile};
+use crate::klippy::{self, Klippy, KlippyState};
+use crate::tasks::Spawner;
+use crate::transport::http::{self, Site};
+use crate::transport::unix_socket::UnixSocket;
+use crate::transport::{self};
+
+use settings::Settings;
+
+/// How long clients may take to leave when the server stops.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long the port is tried for when another process still holds it: a restart by a service manager may
+/// overlap with the end of the former process.
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How often it is tried within that time.
+const LISTEN_RETRY: Duration = Duration::from_millis(100);
+
+/// Why a run of the server ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// The process is to end.
+    Exit,
+    /// Everything is to be built anew.
+    Restart,
+}
+
+/// Why a run of the server could not begin.
+#[derive(Debug)]
+pub enum StartError {
+    /// The configuration is wrong, and there is no backup of one that worked.
+    Config(ConfigErrors),
+    /// Clients cannot be listened for.
+    Listen(String, io::Error),
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Config(errors) => write!(f, "{errors}"),
+            Self::Listen(where_, error) => write!(f, "Cannot listen on {where_}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// What the process is and stays through all runs.
+#[derive(Debug, Clone)]
+pub struct Process {
+    /// Where things are.
+    pub paths: Paths,
+    /// Warnings from before the first run.
+    pub warnings: Vec<String>,
+}
+
+/// Reads a configuration with everything that would be used of it.
+///
+/// # Errors
+/// All errors in it.
+pub fn check_config(paths: &Paths) -> Result<Vec<String>, ConfigErrors> {
+    let config = read_config(paths)?.0;
+    let mut warnings = config.warnings();
+    warnings.extend(config.unparsed_warnings());
+    Ok(warnings)
+}
+
+fn read_config(paths: &Paths) -> Result<(Config, Settings), ConfigErrors> {
+    read_config_file(&paths.config_file, paths)
+}
+
+fn read_config_file(file: &std::path::Path, paths: &Paths) -> Result<(Config, Settings), ConfigErrors> {
+    let config = Config::read(file, &Variables::new(paths.data_path.clone()))?;
+    match Settings::read(&config) {
+        Ok(settings) => Ok((config, settings)),
+        Err(_) => Err(config.errors()),
+    }
+}
+
+/// The configuration, or the backup of the last one that worked, with the errors that made that necessary.
+fn config_or_backup(paths: &Paths) -> Result<(Config, Settings, Option<ConfigErrors>), StartError> {
+    let errors = match read_config(paths) {
+        Ok((config, settings)) => return Ok((config, settings, None)),
+        Err(errors) => errors,
+    };
+    let backup = config::find_backup(&paths.config_file).and_then(|file| read_config_file(&file, paths).ok());
+    match backup {
+        Some((config, settings)) => Ok((config, settings, Some(errors))),
+        None => Err(StartError::Config(errors)),
+    }
+}
+
+/// One run of the server.
+pub struct Server {
+    executor: Arc<Executor<'static>>,
+    events: Arc<Events>,
+    klippy: Arc<Klippy>,
+    connections: Arc<Connections>,
+    stop: (Sender<Stop>, Receiver<Stop>),
+}
+
+impl Server {
+    /// Builds all parts and starts them.
+    ///
+    /// # Errors
+    /// A wrong configuration, or a port that is taken.
+    pub async fn start(process: &Process, executor: Arc<Executor<'static>>) -> Result<Self, StartError> {
+        let (config, settings, errors) = config_or_backup(&process.paths)?;
+        let warnings = Arc::new(Warnings::default());
+        process.warnings.iter().for_each(|text| warnings.add(text.clone()));
+        if let Some(errors) = errors {
+            warnings.add(format!("The configuration has errors, its last working backup is used:\n{errors}"));
+        }
+        let spawner = Spawner::new(&executor);
+        let stop = bounded(1);
+
+        // floor 2 and 3: connections, Klippy, files
+        let events = Arc::new(Events::default());
+        let connections = Connections::new(events.clone());
+        let klippy = Klippy::new(
+            klippy::Options {
+                socket: settings.server.klippy_uds_address.clone(),
+                query_from_cache: settings.server.query_from_cache,
+            },
+            events.clone(),
+            spawner.clone(),
+        );
+        let files = build_files(&process.paths, &settings, &klippy, &events, &warnings, &spawner);
+
+        // floor 4: the parts of the API
+        let mut table = Table::default();
+        let restart = stop.0.clone();
+        let server = server_part::Server::new(
+            server_part::Parts {
+                klippy: klippy.clone(),
+                connections: connections.clone(),
+                files: files.clone(),
+                config: config.clone(),
+                warnings: warnings.clone(),
+                spawner: spawner.clone(),
+                restart: Box::new(move || drop(restart.try_send(Stop::Restart))),
+            },
+            Vec::new(),
+        );
+        table.add("server", server.endpoints());
+        table.add("websockets", connection::ConnectionPart::new(connections.clone(), events.clone()).endpoints());
+        table.add("klippy_apis", printer::Printer::new(klippy.clone()).endpoints());
+        let part = settings.files.part;
+        let part = files_part::FilesPart::new(files.clone(), &klippy, &events, warnings.clone(), part);
+        table.add("file_manager", part.endpoints());
+        let store = data_store::DataStore::new(settings.data_store, &klippy, &events, spawner.clone());
+        table.add("data_store", store.endpoints());
+        #[cfg(feature = "extensions")]
+        {
+            use crate::components::extensions::Extensions;
+            let extensions = Extensions::new(connections.clone(), klippy.clone(), &events);
+            table.add("extensions", extensions.endpoints());
+        }
+        let mut upload_paths = Vec::new();
+        #[cfg(feature = "octoprint_compat")]
+        if let Some(options) = settings.octoprint_compat.clone() {
+            use crate::components::octoprint_compat::{OctoprintCompat, UPLOAD_PATH};
+            table.add("octoprint_compat", OctoprintCompat::new(options, &klippy, files.clone()).endpoints());
+            upload_paths.push(UPLOAD_PATH);
+        }
+        let table = Arc::new(table);
+        server.set_table(&table);
+
+        // what the configuration has left over is known now
+        config.warnings().into_iter().chain(config.unparsed_warnings()).for_each(|text| warnings.add(text));
+        if warnings.texts().is_empty()
+            && let Err(error) = config.write_backup()
+        {
+            log::warn!("The configuration could not be backed up: {error}");
+        }
+
+        // floor 4: transports
+        let context = transport::Context { table, connections: connections.clone(), spawner: spawner.clone() };
+        let options = http::Options {
+            route_prefix: settings.server.route_prefix.clone(),
+            max_upload_size: settings.server.max_upload_size,
+            max_websockets: settings.server.max_websocket_connections,
+            cors: settings.cors.clone(),
+            upload_paths,
+        };
+        let site = Site::new(context.clone(), klippy.clone(), files, warnings.clone(), options);
+        match UnixSocket::bind(&process.paths.unix_socket) {
+            Ok(socket) => spawner.spawn(socket.run(context)),
+            Err(error) => warnings.add(format!(
+                "The unix socket {} cannot be used: {error}",
+                process.paths.unix_socket.display()
+            )),
+        }
+        let listeners = listen(&settings.server.host, settings.server.port).await?;
+        http::run(listeners, site).await;
+        spawner.spawn(klippy.clone().run());
+        Ok(Self { executor, events, klippy, connections, stop })
+    }
+
+    /// Has the run end; the first reason given counts.
+    pub fn stopper(&self) -> Sender<Stop> {
+        self.stop.0.clone()
+    }
+
+    /// Waits until the run is to end.
+    pub async fn stopped(&self) -> Stop {
+        self.stop.1.recv().await.unwrap_or(Stop::Exit)
+    }
+
+    /// Ends the run: clients are told, then every part goes.
+    pub async fn shut_down(self) {
+        self.connections.close_all(CloseReason::SHUTDOWN);
+        let begun = Instant::now();
+        while !self.connections.is_empty() && begun.elapsed() < CLOSE_TIMEOUT {
+            smol::Timer::after(Duration::from_millis(10)).await;
+        }
+        // The parts point at each other through these; without them the last owner of each goes.
+        self.klippy.close();
+        self.events.clear();
+        drop(self.executor);
+    }
+}
+
+/// The file manager with the roots of the data folder.
+fn build_files(
+    paths: &Paths,
+    settings: &Settings,
+    klippy: &Arc<Klippy>,
+    events: &Arc<Events>,
+    warnings: &Warnings,
+    spawner: &Spawner,
+) -> Files {
+    let (loaded_from, told) = (Arc::downgrade(klippy), Arc::downgrade(events));
+    let files = Files::new(crate::files::Setup {
+        spawner: spawner.clone(),
+        loaded: Arc::new(move || loaded_file(&*loaded_from.upgrade()?)),
+        sink: Arc::new(move |action: &FileAction| {
+            if let Some(events) = told.upgrade() {
+                events.emit(&Event::Notify(Notification::new("notify_filelist_changed", action)));
+            }
+        }),
+        max_upload: settings.server.max_upload_size,
+    });
+    let roots = files.roots();
+    let config = if settings.files.enable_config_write_access { Access::ReadWrite } else { Access::Read };
+    for (name, access) in [("config", config), ("logs", Access::Read), ("gcodes", Access::ReadWrite)] {
+        if let Err(warning) = roots.register(name, &paths.data_path.join(name), access) {
+            warnings.add(warning);
+        }
+    }
+    for name in ["database", "certs", "systemd", "backup", "moonraker.secrets", "moonraker.asvc"] {
+        roots.reserve(name, &paths.data_path.join(name), false);
+    }
+    if let Some(log) = &paths.log_file {
+        roots.register_file("moonraker.log", log);
+    }
+    files
+}
+
+/// The file that Klippy prints from, as the file manager is to protect it.
+fn loaded_file(klippy: &Klippy) -> Option<LoadedFile> {
+    let path: String = klippy.value("print_stats", "filename")?;
+    let state: Option<String> = klippy.value("print_stats", "state");
+    let active = klippy.state() == KlippyState::Ready && matches!(state.as_deref(), Some("printing" | "paused"));
+    (!path.is_empty()).then_some(LoadedFile { path, active })
+}
+
+async fn listen(
+    host: &str,
+    port: u16,
+) -> Result<Vec<async_io::Async<std::net::TcpListener>>, StartError> {
+    let error = |error| StartError::Listen(format!("{host} port {port}"), error);
+    let name = host.to_owned();
+    let addresses = smol::unblock(move || settings::addresses(&name, port)).await.map_err(error)?;
+    let begun = Instant::now();
+    let mut listeners = Vec::new();
+    for address in addresses {
+        listeners.push(loop {
+            match http::listen(address) {
+                Ok(listener) => break listener,
+                Err(taken) if taken.kind() == io::ErrorKind::AddrInUse && begun.elapsed() < LISTEN_TIMEOUT => {
+                    smol::Timer::after(LISTEN_RETRY).await;
+                }
+                Err(other) => return Err(error(other)),
+            }
+        });
+        log::info!("Listening on http://{address}");
+    }
+    Ok(listeners)
+}

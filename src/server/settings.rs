@@ -1,0 +1,186 @@
+//! The options of all parts, read and checked before any part is built.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+use crate::components::{data_store, files};
+use crate::config::{Config, ConfigError};
+use crate::transport::http::Cors;
+
+/// Where clients are listened for if nothing is said: this machine only, for there are no accounts yet.
+const DEFAULT_HOST: &str = "127.0.0.1";
+
+/// The port of Moonraker's API.
+const DEFAULT_PORT: u16 = 7125;
+
+/// Options of `[server]` that are the server's own.
+#[derive(Debug, Clone)]
+pub(super) struct ServerOptions {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) klippy_uds_address: PathBuf,
+    pub(super) max_upload_size: u64,
+    pub(super) max_websocket_connections: usize,
+    pub(super) route_prefix: String,
+    pub(super) query_from_cache: bool,
+}
+
+/// Options of `[file_manager]`.
+#[derive(Debug, Clone)]
+pub(super) struct FileOptions {
+    pub(super) part: files::Options,
+    pub(super) queue_gcode_uploads: bool,
+    pub(super) enable_object_processing: bool,
+    pub(super) observe: bool,
+    pub(super) enable_observer_warnings: bool,
+    pub(super) enable_config_write_access: bool,
+}
+
+/// All options.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    pub(super) server: ServerOptions,
+    pub(super) files: FileOptions,
+    pub(super) data_store: data_store::Options,
+    pub(super) cors: Cors,
+    #[cfg(feature = "octoprint_compat")]
+    pub(super) octoprint_compat: Option<crate::components::octoprint_compat::Options>,
+}
+
+impl Settings {
+    /// Reads them. On an error reading goes on, so that `config.errors()` has all of them.
+    ///
+    /// # Errors
+    /// The first wrong option.
+    pub(super) fn read(config: &Config) -> Result<Self, ConfigError> {
+        let server = server(config);
+        let files = file_manager(config);
+        let data_store = data_store(config);
+        let cors = cors(config);
+        #[cfg(feature = "octoprint_compat")]
+        let octoprint_compat = octoprint_compat(config);
+        #[cfg(not(feature = "octoprint_compat"))]
+        config.mark_unavailable("octoprint_compat", "octoprint_compat");
+        Ok(Self {
+            server: server?,
+            files: files?,
+            data_store: data_store?,
+            cors: cors?,
+            #[cfg(feature = "octoprint_compat")]
+            octoprint_compat: octoprint_compat?,
+        })
+    }
+}
+
+/// `[server]` (spec config.md §3).
+fn server(config: &Config) -> Result<ServerOptions, ConfigError> {
+    const MIB: u64 = 1024 * 1024;
+    let section = config.section("server");
+    let prefix = section.string("route_prefix").optional()?;
+    let route_prefix = match prefix.as_deref().map(|prefix| prefix.trim_matches('/')) {
+        None => String::new(),
+        Some("") => return Err(section.error("route_prefix", "must not be empty")),
+        Some(prefix) => route_prefix(prefix),
+    };
+    Ok(ServerOptions {
+        host: section.string("host").or(DEFAULT_HOST)?,
+        port: section.int::<u16>("port").min(1).max(65535).or(DEFAULT_PORT)?,
+        klippy_uds_address: section.path("klippy_uds_address").or("/tmp/klippy_uds")?,
+        max_upload_size: section.int::<u64>("max_upload_size").min(1).or(1024)?.saturating_mul(MIB),
+        max_websocket_connections: section.int("max_websocket_connections").min(1).or(50)?,
+        route_prefix,
+        query_from_cache: section.boolean("query_from_cache").or(true)?,
+    })
+}
+
+/// `/a/b` with each segment as it stands in an address.
+fn route_prefix(prefix: &str) -> String {
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+    const KEPT: &percent_encoding::AsciiSet =
+        &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+    let segments = prefix.split('/').filter(|segment| !segment.is_empty());
+    segments.map(|segment| format!("/{}", utf8_percent_encode(segment, KEPT))).collect()
+}
+
+/// `[file_manager]` (spec config.md §3).
+fn file_manager(config: &Config) -> Result<FileOptions, ConfigError> {
+    let section = config.section_or_server("file_manager");
+    for ignored in ["config_path", "log_path"] {
+        section.string(ignored).deprecated().optional()?;
+    }
+    let observer = section.string("file_system_observer").or("inotify")?;
+    let observe = match observer.to_ascii_lowercase().as_str() {
+        "inotify" => true,
+        "none" => false,
+        other => {
+            section.warn(format!("There is no file_system_observer '{other}'; files are not observed"));
+            false
+        }
+    };
+    // every reader of G-code here is bounded by its own windows, so there is nothing to time out
+    section.float("default_metadata_parser_timeout").optional()?;
+    let enable_observer_warnings = section.boolean("enable_observer_warnings").or(true)?;
+    Ok(FileOptions {
+        part: files::Options {
+            check_klipper_config_path: section.boolean("check_klipper_config_path").or(true)?,
+        },
+        queue_gcode_uploads: section.boolean("queue_gcode_uploads").or(false)?,
+        enable_object_processing: section.boolean("enable_object_processing").or(false)?,
+        observe,
+        enable_observer_warnings: section
+            .boolean("enable_inotify_warnings")
+            .deprecated()
+            .or(enable_observer_warnings)?,
+        enable_config_write_access: section.boolean("enable_config_write_access").or(true)?,
+    })
+}
+
+/// `[data_store]`.
+fn data_store(config: &Config) -> Result<data_store::Options, ConfigError> {
+    let section = config.section_or_server("data_store");
+    Ok(data_store::Options {
+        temperature_store_size: section.int("temperature_store_size").min(0).max(86_400).or(1200)?,
+        gcode_store_size: section.int("gcode_store_size").min(0).max(100_000).or(1000)?,
+    })
+}
+
+/// `[authorization] cors_domains`.
+fn cors(config: &Config) -> Result<Cors, ConfigError> {
+    let section = config.section_or_server("authorization");
+    let (cors, refused) = Cors::new(section.list::<String>("cors_domains").or_empty()?);
+    refused.into_iter().for_each(|reason| section.warn(reason));
+    Ok(cors)
+}
+
+/// `[octoprint_compat]`, if there is such a section.
+#[cfg(feature = "octoprint_compat")]
+fn octoprint_compat(
+    config: &Config,
+) -> Result<Option<crate::components::octoprint_compat::Options>, ConfigError> {
+    if !config.has_section("octoprint_compat") {
+        return Ok(None);
+    }
+    let section = config.section("octoprint_compat");
+    Ok(Some(crate::components::octoprint_compat::Options {
+        enable_ufp: section.boolean("enable_ufp").or(true)?,
+        flip_h: section.boolean("flip_h").or(false)?,
+        flip_v: section.boolean("flip_v").or(false)?,
+        rotate_90: section.boolean("rotate_90").or(false)?,
+        stream_url: section.string("stream_url").or("/webcam/?action=stream")?,
+        webcam_enabled: section.boolean("webcam_enabled").or(true)?,
+    }))
+}
+
+/// The addresses to listen on. `all` is every address of this machine.
+///
+/// # Errors
+/// Those of looking up a name. Blocking.
+pub(super) fn addresses(host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
+    let any = |address: IpAddr| SocketAddr::new(address, port);
+    match host.trim() {
+        // the IPv6 socket takes IPv4 as well
+        host if host.eq_ignore_ascii_case("all") => Ok(vec![any(Ipv6Addr::UNSPECIFIED.into())]),
+        "" | "0.0.0.0" => Ok(vec![any(Ipv4Addr::UNSPECIFIED.into())]),
+        host => Ok((host, port).to_socket_addrs()?.take(1).collect()),
+    }
+}

@@ -1,0 +1,189 @@
+//! Which request goes where: the routes of the endpoint table, and those that are HTTP's own.
+
+use std::sync::Arc;
+
+use futures_lite::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
+use http_types::Response;
+use http_types::headers::HeaderName;
+use percent_encoding::percent_decode_str;
+use tide::http as http_types;
+use tide::{Middleware, Next};
+
+use super::site::{Request, Site, finish, header, identity};
+use super::wire::App;
+use super::{arguments, bridge, download, landing, respond, upload, websocket};
+use crate::api::{Call, Endpoint, Error, Params, Result, Role, Transport, Verb, jsonrpc};
+use crate::transport::MAX_MESSAGE;
+
+/// Builds the application.
+pub(super) fn build(site: &Arc<Site>) -> App<Arc<Site>> {
+    let mut app = tide::with_state(site.clone());
+    let prefix = site.options.route_prefix.as_str();
+    app.with(Frame);
+    let at = |path: &str| format!("{prefix}{path}");
+    for endpoint in site.context.table.endpoints() {
+        if endpoint.transports.allow(Transport::Http) {
+            let path = at(&endpoint.path.replace("/*", "/*tail"));
+            for verb in endpoint.verbs {
+                let endpoint = endpoint.clone();
+                let route = move |request| call(endpoint.clone(), request);
+                app.at(&path).method(method(*verb), route);
+            }
+        }
+    }
+    app.at(&at("/")).get(landing::show);
+    if !prefix.is_empty() {
+        app.at(prefix).get(landing::show);
+    }
+    app.at(&at("/websocket")).get(websocket::open);
+    app.at(&at("/klippysocket")).get(bridge::open);
+    app.at(&at("/server/jsonrpc")).post(json_rpc);
+    app.at(&at("/server/redirect")).get(landing::redirect);
+    app.at(&at("/server/files/*tail")).get(download::send);
+    for path in ["/server/files/upload"].iter().chain(&site.options.upload_paths) {
+        app.at(&at(path)).post(upload::receive);
+    }
+    app
+}
+
+fn method(verb: Verb) -> http_types::Method {
+    match verb {
+        Verb::Get => http_types::Method::Get,
+        Verb::Post => http_types::Method::Post,
+        Verb::Delete => http_types::Method::Delete,
+    }
+}
+
+/// What holds for every request: who may come in at all, preflights, and the form of errors.
+struct Frame;
+
+#[tide::utils::async_trait]
+impl Middleware<Arc<Site>> for Frame {
+    async fn handle(&self, request: Request, next: Next<'_, Arc<Site>>) -> tide::Result {
+        let cors = request.state().options.cors.clone();
+        let origin = header(&request, "Origin").map(str::to_owned);
+        let mut response: Response = if identity(&request).role == Role::Anonymous {
+            respond::error(&Error::forbidden("Only this machine itself may use the server"))
+        } else if request.method() == http_types::Method::Options {
+            preflight(&request, origin.as_deref())
+        } else {
+            next.run(request).await.into()
+        };
+        if response.status().is_client_error() && response.header("Content-Type").is_none() {
+            // tide's own answers to unknown paths and verbs
+            let reason = response.status().canonical_reason();
+            response = respond::error(&Error::new(response.status().into(), reason));
+        }
+        if let Some(origin) = &origin {
+            cors.mark(&mut response, origin);
+        }
+        Ok(response.into())
+    }
+}
+
+fn preflight(request: &Request, origin: Option<&str>) -> Response {
+    if !origin.is_some_and(|origin| request.state().options.cors.allows(origin)) {
+        return respond::error(&Error::method_not_allowed("Method Not Allowed"));
+    }
+    let mut response = respond::empty(204);
+    let asks = |name: HeaderName| request.header(name).is_some_and(|values| values.last() == "true");
+    super::cors::Cors::answer_preflight(
+        &mut response,
+        asks(HeaderName::from("Access-Control-Request-Private-Network")),
+    );
+    response
+}
+
+/// Makes a call of the endpoint table.
+async fn call(endpoint: Arc<Endpoint>, mut request: Request) -> tide::Result<Response> {
+    let if_none_match = match request.method() {
+        http_types::Method::Get => header(&request, "If-None-Match").map(str::to_owned),
+        _ => None,
+    };
+    let outcome = make_call(&endpoint, &mut request).await;
+    Ok(respond::outcome(outcome, endpoint.wrapped, if_none_match.as_deref()))
+}
+
+async fn make_call(endpoint: &Endpoint, request: &mut Request) -> Result<crate::api::Reply> {
+    let tail = tail(request)?;
+    let arguments = read_arguments(endpoint, request).await?;
+    let caller = request.state().caller(request, Transport::Http);
+    endpoint.call(Call { caller, params: Params::Map(arguments), tail }).await
+}
+
+/// What the path holds in place of the `*` of its route, decoded.
+///
+/// # Errors
+/// 400 for what is no UTF-8.
+pub(super) fn tail(request: &Request) -> Result<String> {
+    let tail = request.param("tail").unwrap_or_default();
+    let decoded = percent_decode_str(tail).decode_utf8();
+    Ok(decoded.map_err(|_| Error::bad_request("The path is not valid UTF-8"))?.into_owned())
+}
+
+async fn read_arguments(
+    endpoint: &Endpoint,
+    request: &mut Request,
+) -> Result<serde_json::Map<String, serde_json::Value>> {
+    let mut arguments = arguments::from_query(request.url().query().unwrap_or_default(), endpoint.query);
+    let kind = header(request, "Content-Type").unwrap_or_default().to_ascii_lowercase();
+    if kind.starts_with("application/json") {
+        let body = read_body(request).await?;
+        arguments::add_json(&mut arguments, &body)?;
+    } else if kind.starts_with("application/x-www-form-urlencoded") {
+        let body = read_body(request).await?;
+        arguments::add_pairs(&mut arguments, form_urlencoded::parse(&body));
+    } else if kind.starts_with("multipart/form-data") {
+        let pairs = upload::read_form(request).await?;
+        arguments::add_pairs(&mut arguments, pairs.into_iter());
+    }
+    Ok(arguments)
+}
+
+
+/// Reads the whole body of an ordinary request.
+///
+/// # Errors
+/// 413 for more than [`MAX_MESSAGE`] bytes, 408 when the client stops in the midst.
+pub(super) async fn read_body(request: &mut Request) -> Result<Vec<u8>> {
+    let too_large = || Error::new(413, format!("The body is larger than {MAX_MESSAGE} bytes"));
+    if request.len().is_some_and(|length| length > MAX_MESSAGE) {
+        return Err(too_large());
+    }
+    let mut body = Vec::with_capacity(request.len().unwrap_or_default());
+    let mut limited = request.take_body().into_reader().take(MAX_MESSAGE as u64 + 1);
+    limited.read_to_end(&mut body).await.map_err(read_error)?;
+    if body.len() > MAX_MESSAGE {
+        return Err(too_large());
+    }
+    Ok(body)
+}
+
+/// An error in reading a request's body, as its sender is told.
+pub(super) fn read_error(error: std::io::Error) -> Error {
+    let status = if error.kind() == std::io::ErrorKind::TimedOut { 408 } else { 400 };
+    Error::new(status, "The request ended before it was complete").caused_by(error)
+}
+
+/// The next piece of a body; empty at its end.
+pub(super) async fn next_chunk(body: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<Vec<u8>> {
+    let chunk = body.fill_buf().await?.to_vec();
+    body.consume(chunk.len());
+    Ok(chunk)
+}
+
+/// JSON-RPC in the body of a request (spec api.md §0.5): always 200, and empty when there is nothing to say.
+async fn json_rpc(mut request: Request) -> tide::Result<Response> {
+    let is_json = header(&request, "Content-Type").is_some_and(|kind| kind.starts_with("application/json"));
+    if !is_json {
+        return finish(Err(Error::bad_request("Content-Type must be application/json")));
+    }
+    let body = match read_body(&mut request).await {
+        Ok(body) => body,
+        Err(error) => return finish(Err(error)),
+    };
+    let site = request.state();
+    let caller = site.caller(&request, Transport::HttpJsonRpc);
+    let answer = jsonrpc::handle(&site.context.table, &caller, &body).await;
+    Ok(respond::json(200, answer.unwrap_or_default()))
+}

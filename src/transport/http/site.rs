@@ -1,0 +1,116 @@
+//! What the handlers of HTTP requests share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use http_types::Response;
+use tide::http as http_types;
+
+use super::cors::Cors;
+use super::wire::PeerAddress;
+use super::{arguments, respond};
+use crate::api::{Caller, Error, Identity, Result, Role, Transport, Warnings};
+use crate::files::Files;
+use crate::klippy::Klippy;
+use crate::transport::Context;
+
+/// What the HTTP transport is told once.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// What stands before every path, beginning and not ending with `/`; empty for nothing.
+    pub route_prefix: String,
+    /// The largest upload, in bytes.
+    pub max_upload_size: u64,
+    /// How many websockets may be open, bridges to Klippy included.
+    pub max_websockets: usize,
+    /// Who may use the server from other sites' pages.
+    pub cors: Cors,
+    /// Paths that take uploads, besides the one that is always there.
+    pub upload_paths: Vec<&'static str>,
+}
+
+/// A request on its way through tide.
+pub(super) type Request = tide::Request<Arc<Site>>;
+
+/// What handlers share.
+pub struct Site {
+    /// The parts that every transport uses.
+    pub context: Context,
+    /// The link to Klippy: for the bridge, and to start prints of uploaded files.
+    pub klippy: Arc<Klippy>,
+    /// The files: for uploads and downloads.
+    pub files: Files,
+    /// What the landing page warns of.
+    pub warnings: Arc<Warnings>,
+    /// The options.
+    pub options: Options,
+    websockets: Arc<AtomicUsize>,
+}
+
+impl Site {
+    /// Brings the parts together.
+    pub fn new(
+        context: Context,
+        klippy: Arc<Klippy>,
+        files: Files,
+        warnings: Arc<Warnings>,
+        options: Options,
+    ) -> Arc<Self> {
+        Arc::new(Self { context, klippy, files, warnings, options, websockets: Arc::default() })
+    }
+
+    /// Who made a request. One that names a connection is made in that connection's name.
+    pub(super) fn caller(&self, request: &Request, transport: Transport) -> Caller {
+        let connection = request
+            .url()
+            .query()
+            .and_then(|query| arguments::own_key(query, "connection_id"))
+            .and_then(|id| id.parse().ok())
+            .and_then(|id| self.context.connections.get(id));
+        Caller { transport, address: peer(request), identity: identity(request), connection }
+    }
+
+    /// Takes a place among the websockets.
+    ///
+    /// # Errors
+    /// 503 when all are taken.
+    pub(super) fn websocket_place(&self) -> Result<WebsocketPlace> {
+        let place = WebsocketPlace(self.websockets.clone());
+        if self.websockets.fetch_add(1, Ordering::SeqCst) >= self.options.max_websockets {
+            return Err(Error::unavailable("Maximum Number of Websocket Connections Reached"));
+        }
+        Ok(place)
+    }
+}
+
+/// A place among the websockets, free again when this is dropped.
+pub(super) struct WebsocketPlace(Arc<AtomicUsize>);
+
+impl Drop for WebsocketPlace {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// The peer's address.
+fn peer(request: &Request) -> Option<std::net::IpAddr> {
+    request.ext::<PeerAddress>().map(|peer| peer.0)
+}
+
+/// Who the peer is. There are no accounts yet: this machine is trusted, everybody else is a stranger.
+pub(super) fn identity(request: &Request) -> Identity {
+    match peer(request) {
+        Some(address) if address.to_canonical().is_loopback() => Identity::trusted(),
+        _ => Identity { user: None, role: Role::Anonymous },
+    }
+}
+
+/// The value of a header, the last one where it stands more than once.
+pub(super) fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+    request.header(name).map(|values| values.last().as_str())
+}
+
+/// Answers with what a handler made, or with its error.
+pub(super) fn finish(outcome: Result<Response>) -> tide::Result<Response> {
+    Ok(outcome.unwrap_or_else(|error| respond::error(&error)))
+}

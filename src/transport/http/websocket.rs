@@ -1,0 +1,192 @@
+//! JSON-RPC on a websocket (spec api.md §0.6).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_tungstenite::tungstenite::handshake::derive_accept_key;
+use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use async_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use async_tungstenite::tungstenite::{Bytes, Error as WsError, Message};
+use async_tungstenite::{WebSocketReceiver, WebSocketSender, WebSocketStream};
+use futures_lite::StreamExt;
+use http_types::Response;
+use hyper::upgrade::OnUpgrade;
+use smol::Timer;
+use tide::http as http_types;
+
+use super::respond;
+use super::site::{Request, Site, WebsocketPlace, finish, header, identity};
+use super::wire::{Io, Upgrade};
+use crate::api::outbox::{CloseReason, Outgoing};
+use crate::api::{Connection, Error, Identity, Result, Transport};
+use crate::transport::MAX_MESSAGE;
+use crate::transport::calls::Calls;
+use crate::transport::stall::Unstalled;
+
+/// How often the server pings.
+pub const PING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// After how long without any sign of life a client is given up: three pings and their answers.
+pub const PONG_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a client may take to answer a close before the socket is shut all the same.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A websocket's buffer for reading. Its default of 128 KiB for each client is far more than messages need.
+const READ_BUFFER: usize = 4 * 1024;
+
+/// The stream under a websocket.
+pub(super) type Socket = WebSocketStream<Unstalled<async_io::Async<std::net::TcpStream>>>;
+
+/// `GET /websocket`.
+pub(super) async fn open(request: Request) -> tide::Result<Response> {
+    finish(accept(&request).map(|(response, upgrade, place)| {
+        let site = request.state().clone();
+        let (identity, address) = (identity(&request), site.caller(&request, Transport::Websocket).address);
+        site.context.spawner.clone().spawn(async move {
+            if let Some(socket) = take_over(upgrade).await {
+                serve(site, socket, identity, address).await;
+            }
+            drop(place);
+        });
+        response
+    }))
+}
+
+/// Checks a request for a websocket and answers 101 to it.
+///
+/// # Errors
+/// 400 for one that is none, 403 for a page of another site, 503 when there are too many.
+pub(super) fn accept(request: &Request) -> Result<(Response, OnUpgrade, WebsocketPlace)> {
+    let site = request.state();
+    let names = |name: &str, word: &str| {
+        header(request, name).is_some_and(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(word)))
+    };
+    let key = header(request, "Sec-WebSocket-Key");
+    let version = header(request, "Sec-WebSocket-Version");
+    let (Some(key), true, true) = (key, names("Connection", "upgrade"), names("Upgrade", "websocket")) else {
+        return Err(Error::bad_request("Can \"Upgrade\" only to \"WebSocket\"."));
+    };
+    if version != Some("13") {
+        return Err(Error::new(426, "Only version 13 of the websocket protocol is spoken here"));
+    }
+    if !is_own_page(request, site) {
+        return Err(Error::forbidden("Cross origin websockets not allowed"));
+    }
+    let place = site.websocket_place()?;
+    let upgrade = request.ext::<Upgrade>().and_then(Upgrade::take);
+    let upgrade = upgrade.ok_or_else(|| Error::bad_request("The connection cannot be upgraded"))?;
+    let mut response = respond::empty(101);
+    response.insert_header("Connection", "Upgrade");
+    response.insert_header("Upgrade", "websocket");
+    response.insert_header("Sec-WebSocket-Accept", derive_accept_key(key.as_bytes()));
+    Ok((response, upgrade, place))
+}
+
+/// Whether the request comes from no page, from a page of this very server, or from one that is allowed.
+fn is_own_page(request: &Request, site: &Site) -> bool {
+    let Some(origin) = header(request, "Origin") else { return true };
+    let host = header(request, "Host").unwrap_or_default();
+    let page = origin.rsplit_once("://").map_or(origin, |(_, host)| host);
+    page.eq_ignore_ascii_case(host) || site.options.cors.allows(origin)
+}
+
+/// Takes the connection over from hyper once the 101 answer has been sent.
+pub(super) async fn take_over(upgrade: OnUpgrade) -> Option<Socket> {
+    let upgraded = upgrade.await.inspect_err(|error| log::debug!("No websocket came of it: {error}")).ok()?;
+    let parts = upgraded.downcast::<Io>().ok()?;
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .max_message_size(Some(MAX_MESSAGE))
+        .max_frame_size(Some(MAX_MESSAGE))
+        // A message is written at once; what waits is kept in the outbox, where it is bounded.
+        .write_buffer_size(0);
+    let read = parts.read_buf.to_vec();
+    Some(WebSocketStream::from_partially_read(parts.io.into_inner(), read, Role::Server, Some(config)).await)
+}
+
+async fn serve(site: Arc<Site>, socket: Socket, identity: Identity, address: Option<std::net::IpAddr>) {
+    let context = &site.context;
+    let (sender, receiver) = socket.split();
+    let connection = match context.connections.open(Transport::Websocket, address, identity) {
+        Ok(connection) => connection,
+        Err(_) => return close(sender, receiver, CloseReason::SHUTDOWN).await,
+    };
+    log::debug!("Websocket {} opened", connection.id());
+    let calls = Calls::new(context.clone(), connection.clone());
+    run(sender, receiver, &connection, |message| calls.start(message)).await;
+    context.connections.remove(&connection);
+    log::debug!("Websocket {} closed", connection.id());
+}
+
+/// Carries messages both ways until one side closes or falls silent.
+async fn run<S>(
+    mut sender: WebSocketSender<S>,
+    mut receiver: WebSocketReceiver<S>,
+    connection: &Connection,
+    received: impl Fn(Bytes),
+) where
+    S: futures_lite::AsyncRead + futures_lite::AsyncWrite + Unpin,
+{
+    let mut last_heard = Instant::now();
+    let mut pings = Timer::interval(PING_INTERVAL);
+    enum Next {
+        Send(Outgoing),
+        Received(Option<std::result::Result<Message, WsError>>),
+        Ping,
+    }
+    let reason = loop {
+        let next = smol::future::or(
+            async { Next::Received(receiver.next().await) },
+            smol::future::or(async { Next::Send(connection.outbox.next().await) }, async {
+                pings.next().await;
+                Next::Ping
+            }),
+        )
+        .await;
+        let sent = match next {
+            Next::Send(Outgoing::Message(text)) => sender.send(Message::text(&*text)).await,
+            Next::Send(Outgoing::Close(reason)) => break reason,
+            Next::Ping if last_heard.elapsed() > PONG_TIMEOUT => break CloseReason::NO_PONG,
+            Next::Ping => sender.send(Message::Ping(Bytes::new())).await,
+            Next::Received(Some(Ok(message))) => {
+                last_heard = Instant::now();
+                match message {
+                    Message::Text(text) => received(text.into()),
+                    Message::Binary(bytes) => received(bytes),
+                    // tungstenite answers pings and closes itself
+                    _ => {}
+                }
+                Ok(())
+            }
+            Next::Received(Some(Err(WsError::Capacity(_)))) => break TOO_LONG,
+            Next::Received(Some(Err(error))) => Err(error),
+            Next::Received(None) => return,
+        };
+        if let Err(error) = sent {
+            log::debug!("Websocket {} broke: {error}", connection.id());
+            return;
+        }
+    };
+    close(sender, receiver, reason).await;
+}
+
+/// A message was longer than [`MAX_MESSAGE`].
+const TOO_LONG: CloseReason = CloseReason { code: 1009, reason: "Message too long" };
+
+/// Says goodbye and waits a moment for the client to do the same.
+pub(super) async fn close<S>(mut sender: WebSocketSender<S>, mut receiver: WebSocketReceiver<S>, reason: CloseReason)
+where
+    S: futures_lite::AsyncRead + futures_lite::AsyncWrite + Unpin,
+{
+    let frame = CloseFrame { code: CloseCode::from(reason.code), reason: reason.reason.into() };
+    let goodbye = async {
+        if sender.close(Some(frame)).await.is_ok() {
+            while receiver.next().await.is_some_and(|message| message.is_ok()) {}
+        }
+    };
+    let late = async {
+        Timer::after(CLOSE_TIMEOUT).await;
+    };
+    smol::future::or(goodbye, late).await;
+}

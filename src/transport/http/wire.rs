@@ -1,0 +1,146 @@
+//! HTTP/1.1 on a socket: hyper reads and writes it, tide routes it, this stands between them.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_io::Async;
+use http_types::{Method, Request, Response, StatusCode, Url};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
+use smol_hyper::rt::{FuturesIo, SmolTimer};
+use tide::http as http_types;
+
+use super::body::{RequestBody, ResponseBody};
+use crate::sync::lock;
+use crate::transport::stall::Unstalled;
+
+/// How long a client may take to send the head of a request, and how long a connection may stay idle between
+/// two requests.
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// The longest head of a request, in bytes; a longer one is answered with 431.
+pub const MAX_HEADER_SIZE: usize = 32 * 1024;
+
+/// The most headers in one head; more are answered with 431.
+pub const MAX_HEADERS: usize = 100;
+
+/// What the server calls itself.
+const SERVER: &str = concat!("Perigee/", env!("CARGO_PKG_VERSION"));
+
+/// A connection as it is read and written.
+pub(super) type Io = FuturesIo<Unstalled<Async<TcpStream>>>;
+
+/// The tide application, with what its handlers share.
+pub(super) type App<S> = tide::Server<S>;
+
+/// The peer's address, as handlers find it in a request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PeerAddress(pub(super) IpAddr);
+
+/// The right to take over the connection after a 101 answer; handlers find it in a request that asks for it.
+pub(super) struct Upgrade(Mutex<Option<OnUpgrade>>);
+
+impl Upgrade {
+    /// Takes it; there is only one.
+    pub(super) fn take(&self) -> Option<OnUpgrade> {
+        lock(&self.0).take()
+    }
+}
+
+/// Serves one connection up to its end.
+pub(super) async fn serve<S: Clone + Send + Sync + 'static>(
+    app: Arc<App<S>>,
+    socket: Async<TcpStream>,
+    peer: IpAddr,
+) {
+    let service = service_fn(move |request| {
+        let app = app.clone();
+        async move { Ok::<_, Infallible>(answer(&app, request, peer).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(SmolTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(MAX_HEADER_SIZE)
+        .max_headers(MAX_HEADERS)
+        .serve_connection(FuturesIo::new(Unstalled::new(socket)), service)
+        .with_upgrades();
+    if let Err(error) = connection.await {
+        log::debug!("A connection from {peer} ended: {error}");
+    }
+}
+
+async fn answer<S: Clone + Send + Sync + 'static>(
+    app: &App<S>,
+    request: hyper::Request<Incoming>,
+    peer: IpAddr,
+) -> hyper::Response<ResponseBody> {
+    let response = match request_in(request, peer) {
+        Some(request) => app.respond::<_, Response>(request).await.ok(),
+        None => Some(Response::new(StatusCode::BadRequest)),
+    };
+    let response = response.unwrap_or_else(|| Response::new(StatusCode::InternalServerError));
+    response_out(response).await
+}
+
+/// hyper's request as tide takes it. None for what has no meaning here: an odd verb or target.
+fn request_in(mut request: hyper::Request<Incoming>, peer: IpAddr) -> Option<Request> {
+    let method = match request.method().as_str() {
+        "GET" => Method::Get,
+        "HEAD" => Method::Head,
+        "POST" => Method::Post,
+        "PUT" => Method::Put,
+        "DELETE" => Method::Delete,
+        "OPTIONS" => Method::Options,
+        "PATCH" => Method::Patch,
+        _ => return None,
+    };
+    // Only path and query of the target count, whatever host it or the Host header names.
+    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+    let url = Url::parse(&format!("http://localhost{target}")).ok()?;
+    let mut converted = Request::new(method, url);
+    if request.headers().contains_key(hyper::header::UPGRADE) {
+        let upgrade = hyper::upgrade::on(&mut request);
+        converted.ext_mut().insert(Upgrade(Mutex::new(Some(upgrade))));
+    }
+    for (name, value) in request.headers() {
+        if let Ok(value) = value.to_str() {
+            converted.append_header(name.as_str(), value);
+        }
+    }
+    converted.ext_mut().insert(PeerAddress(peer));
+    let incoming = request.into_body();
+    let length = hyper::body::Body::size_hint(&incoming).exact();
+    if length != Some(0) {
+        let length = length.and_then(|length| usize::try_from(length).ok());
+        converted.set_body(http_types::Body::from_reader(RequestBody::new(incoming), length));
+    }
+    Some(converted)
+}
+
+async fn response_out(mut response: Response) -> hyper::Response<ResponseBody> {
+    let mut built = hyper::Response::builder().status(u16::from(response.status()));
+    for (name, values) in &response {
+        for value in values {
+            built = built.header(name.as_str(), value.as_str());
+        }
+    }
+    built = built.header(hyper::header::SERVER, SERVER);
+    let body = match ResponseBody::take(response.take_body()).await {
+        Ok(body) => body,
+        Err(error) => {
+            log::error!("A response could not be read: {error}");
+            built = hyper::Response::builder().status(500);
+            ResponseBody::empty()
+        }
+    };
+    built.body(body).unwrap_or_else(|error| {
+        log::error!("A response could not be built: {error}");
+        let mut failed = hyper::Response::new(ResponseBody::empty());
+        *failed.status_mut() = hyper::StatusCode::INTERNAL_SERVER_ERROR;
+        failed
+    })
+}
