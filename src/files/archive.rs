@@ -1,0 +1,239 @@
+//! Zip archives: `server.files.zip`, and the G-code inside Ultimaker packages.
+
+use std::collections::HashSet;
+use std::fs::{File, Metadata};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::Serialize;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
+
+use super::action::{Action, FileAction, Item};
+use super::download::open_regular;
+use super::ops::Job;
+use super::path::{RelPath, RootPath, check_new_name};
+use super::roots::{Level, Place, Policy, failed};
+use super::temp::{TempFile, is_temporary};
+use super::transfer::file_target;
+use crate::api::{Error, Result};
+
+/// The most files in one archive.
+pub const MAX_ARCHIVED: usize = 10_000;
+
+/// The largest thumbnail that is taken out of an Ultimaker package, in bytes.
+const MAX_UFP_THUMBNAIL: u64 = 4 << 20;
+
+/// The result of `server.files.zip`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Zipped {
+    /// The archive.
+    pub destination: Item,
+    /// Always `zip_files`.
+    pub action: &'static str,
+}
+
+/// What an archive is made of. Everything is checked when the list is made, before anything is written.
+pub(super) struct Contents {
+    files: Vec<(String, std::path::PathBuf)>,
+}
+
+impl Contents {
+    /// Collects the items: files, and of directories the files right in them (spec behaviour.md §5.5). A file
+    /// that appears twice is taken once, and the archive itself is left out. Blocking.
+    pub(super) fn collect(policy: &std::sync::Arc<Policy>, items: &[RootPath], dest: &Place) -> Result<Self> {
+        let mut contents = Self { files: Vec::new() };
+        let mut seen = HashSet::new();
+        if let Ok(old) = std::fs::metadata(&dest.on_disk) {
+            seen.insert((old.dev(), old.ino()));
+        }
+        for item in items {
+            let place = policy.place(item)?;
+            let real = place.to_read()?;
+            let error = |error| failed("archive", &place.display(), error);
+            let metadata = std::fs::metadata(&real).map_err(error)?;
+            if metadata.is_dir() {
+                for entry in std::fs::read_dir(&real).map_err(error)? {
+                    let name = entry.map_err(error)?.file_name();
+                    let path = real.join(&name);
+                    let regular = std::fs::symlink_metadata(&path).ok().filter(Metadata::is_file);
+                    let Some(metadata) = regular.filter(|_| !is_temporary(&name)) else { continue };
+                    if policy.level(&path) != Level::Nothing {
+                        contents.add(&place, Some(&name.to_string_lossy()), &path, &metadata, &mut seen)?;
+                    }
+                }
+            } else if metadata.is_file() {
+                contents.add(&place, None, &real, &metadata, &mut seen)?;
+            } else {
+                return Err(Error::bad_request(format!(
+                    "'{}' is neither file nor directory",
+                    place.display()
+                )));
+            }
+        }
+        Ok(contents)
+    }
+
+    /// Adds a file. Names begin with the name of the root's directory (spec behaviour.md §5.5).
+    fn add(
+        &mut self,
+        place: &Place,
+        child: Option<&str>,
+        real: &Path,
+        metadata: &Metadata,
+        seen: &mut HashSet<(u64, u64)>,
+    ) -> Result<()> {
+        if !seen.insert((metadata.dev(), metadata.ino())) {
+            return Ok(());
+        }
+        if self.files.len() >= MAX_ARCHIVED {
+            return Err(Error::bad_request(format!("An archive holds at most {MAX_ARCHIVED} files")));
+        }
+        let top = place
+            .root
+            .path
+            .file_name()
+            .map_or(place.root.name.as_str().into(), |name| name.to_string_lossy());
+        let path = child.map_or_else(|| place.path.clone(), |name| place.path.child(name));
+        let name = format!("{top}/{path}");
+        if self.files.iter().all(|(known, _)| *known != name) {
+            self.files.push((name, real.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Writes the archive into a new file beside its destination. Stops with an error soon after `stop` is set.
+    /// Blocking, and long.
+    pub(super) fn write(&self, dest: &Place, store_only: bool, stop: &AtomicBool) -> Result<TempFile> {
+        let real = file_target(dest)?;
+        let write = || {
+            let directory = real.parent().ok_or(io::ErrorKind::InvalidInput)?;
+            let temp = TempFile::create_in(directory)?;
+            let mut zip = ZipWriter::new(temp.file().try_clone()?);
+            let method = if store_only { CompressionMethod::Stored } else { CompressionMethod::Deflated };
+            for (name, path) in &self.files {
+                let file = open_regular(path)?;
+                let metadata = file.metadata()?;
+                let options = SimpleFileOptions::default()
+                    .compression_method(method)
+                    .large_file(metadata.len() >= u64::from(u32::MAX))
+                    .last_modified_time(zip_time(metadata.mtime()))
+                    .unix_permissions(metadata.mode() & 0o777);
+                zip.start_file(name, options)?;
+                // A log may grow while it is read; what was there at first is enough.
+                copy_until(&mut file.take(metadata.len()), &mut zip, stop)?;
+            }
+            zip.finish()?;
+            Ok(temp)
+        };
+        write().map_err(|error| failed("write archive", &dest.display(), error))
+    }
+}
+
+/// Checks where an archive is to go.
+pub(super) fn destination(job: &Job, dest: &RootPath) -> Result<Place> {
+    let place = job.writable(dest, 400)?;
+    check_new_name(&place.path)?;
+    if place.on_disk.is_dir() {
+        return Err(Error::bad_request(format!("'{}' is a directory", place.display())));
+    }
+    Ok(place)
+}
+
+/// Puts a written archive in its place.
+pub(super) fn finish(job: &Job, dest: &Place, temp: TempFile) -> Result<(Zipped, FileAction)> {
+    let target = file_target(dest)?;
+    job.check_idle(dest, &target)?;
+    job.claim.add(&target);
+    temp.replace(&target).map_err(|error| failed("write archive", &dest.display(), error))?;
+    let action = job.done(Action::CreateFile, dest)?;
+    Ok((Zipped { destination: action.item.clone(), action: "zip_files" }, action))
+}
+
+/// The path that an archive gets when the request names none (spec api.md §6.1).
+pub(super) fn default_destination(now: std::time::SystemTime) -> RootPath {
+    let seconds = now.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed());
+    let at = local_time(seconds);
+    let name = format!(
+        "collection-{:04}{:02}{:02}-{:02}{:02}{:02}.zip",
+        i64::from(at.tm_year) + 1900,
+        at.tm_mon + 1,
+        at.tm_mday,
+        at.tm_hour,
+        at.tm_min,
+        at.tm_sec
+    );
+    RootPath { root: "config".to_owned(), path: RelPath::root().child(&name) }
+}
+
+/// The G-code of an Ultimaker package, written into a new file in `directory`, and its thumbnail, a PNG, if it
+/// has one (spec behaviour.md §5.4). Blocking.
+///
+/// # Errors
+/// When it is no zip, has no G-code, or unpacks to more than `limit` bytes.
+pub(super) fn unpack_ufp(
+    package: &File,
+    directory: &Path,
+    limit: u64,
+) -> io::Result<(TempFile, Option<Vec<u8>>)> {
+    const MODEL: [&str; 2] = ["/3D/model.gcode", "3D/model.gcode"];
+    const THUMBNAIL: [&str; 2] = ["/Metadata/thumbnail.png", "Metadata/thumbnail.png"];
+    let mut archive = ZipArchive::new(package)?;
+    let find = |archive: &ZipArchive<_>, names: [&str; 2]| {
+        names.into_iter().find_map(|name| archive.index_for_name(name))
+    };
+    let model = find(&archive, MODEL).ok_or_else(|| io::Error::other("the package holds no G-code"))?;
+    let temp = TempFile::create_in(directory)?;
+    let written = io::copy(&mut archive.by_index(model)?.take(limit.saturating_add(1)), &mut temp.file())?;
+    if written > limit {
+        return Err(io::Error::other("the G-code in the package is too large"));
+    }
+    let mut image = Vec::new();
+    if let Some(index) = find(&archive, THUMBNAIL) {
+        // A broken picture is no reason to refuse the print.
+        let read = archive.by_index(index).map_err(io::Error::from);
+        if read.and_then(|file| file.take(MAX_UFP_THUMBNAIL).read_to_end(&mut image)).is_err() {
+            image.clear();
+        }
+    }
+    Ok((temp, Some(image).filter(|image| !image.is_empty())))
+}
+
+fn copy_until(from: &mut impl Read, to: &mut impl Write, stop: &AtomicBool) -> io::Result<()> {
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        if stop.load(Ordering::Relaxed) {
+            return Err(io::Error::other("given up by the caller"));
+        }
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(length) => to.write_all(buffer.get(..length).unwrap_or_default())?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// A time as zip has it: local, without the years before 1980.
+fn zip_time(seconds: i64) -> DateTime {
+    let at = local_time(seconds);
+    let small = |number: i32| u8::try_from(number).unwrap_or(0);
+    let year = u16::try_from(i64::from(at.tm_year) + 1900).unwrap_or(0);
+    let (month, day) = (small(at.tm_mon + 1), small(at.tm_mday));
+    DateTime::from_date_and_time(year, month, day, small(at.tm_hour), small(at.tm_min), small(at.tm_sec))
+        .unwrap_or_default()
+}
+
+fn local_time(seconds: i64) -> libc::tm {
+    // SAFETY: `tm` is plain numbers and a pointer that may be null; localtime_r only writes to it, and leaves
+    // it zeroed when it fails.
+    #[allow(unsafe_code, clippy::useless_conversion)]
+    unsafe {
+        let mut at: libc::tm = std::mem::zeroed();
+        let seconds: libc::time_t = seconds.try_into().unwrap_or(0);
+        libc::localtime_r(&raw const seconds, &raw mut at);
+        at
+    }
+}
