@@ -1,11 +1,13 @@
 //! Pure readers of sliced files: what a slicer says about its own output. No I/O of its own, never panics.
 //!
 //! [`read`] reads the metadata of a file, [`Scanner`] that of an upload while its bytes pass, [`thumbnail::files`] makes
-//! the pictures to be written from what they found. Nothing here opens a file or knows a path.
+//! the pictures to be written from what they found, [`objects`] marks objects for Klipper. Nothing here opens a file or
+//! knows a path.
 
 mod commands;
 mod field;
 mod motion;
+pub mod objects;
 mod rules;
 mod scan;
 mod slicers;

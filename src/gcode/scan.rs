@@ -6,7 +6,7 @@ use super::field::{Field, Metadata, Value};
 use super::rules::{self, Sink, Window};
 use super::slicers::{self, Family, Identity, Watch};
 use super::thumbnail::{Extractor, Thumbnail};
-use super::{commands, motion, text};
+use super::{commands, motion, objects, text};
 
 /// Size of the window at the beginning of a file, not counting embedded pictures, and of that at its end, bytes
 /// (spec behaviour.md §6.1). Only one of them is in memory at a time.
@@ -208,6 +208,7 @@ impl Reading {
             (self.family.watch)(&mut self.watch, line.bytes, window, &mut self.sink);
             if let Some(comment) = text::comment(line.bytes) {
                 rules::apply(self.family.table, comment, window, &mut self.sink);
+                self.note_processor(comment);
             } else if commands::is_command(line.bytes) {
                 last = Some(line.next);
                 if self.start.is_none() {
@@ -224,6 +225,15 @@ impl Reading {
         }
         if let Some(last) = last {
             self.end = Some(locate(last - 1) + 1);
+        }
+    }
+
+    /// Notes the stamp of a program that has marked the file's objects.
+    fn note_processor(&mut self, comment: &[u8]) {
+        if objects::STAMPS.iter().any(|stamp| comment.starts_with(stamp.as_bytes()))
+            && self.processors.is_empty()
+        {
+            self.processors.push(objects::PROCESSOR.to_owned());
         }
     }
 
