@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::api::{
-    Call, ClientInfo, Connection, Connections, Endpoint, Error, Event, Events, NoParams, Notification, Reply, Result,
+    Call, ClientInfo, Connection, Connections, Endpoint, Error, Event, Events, NoParams, Notification, Reply,
+    Result,
 };
 use crate::json;
 
@@ -107,16 +108,20 @@ impl ConnectionPart {
         struct Identified {
             connection_id: u64,
         }
-        let connection = connection(&call)?;
+        let connection = connection(&call)?.clone();
         let Identify { client_name: name, version, kind, url } = call.params;
         let info = ClientInfo { name, version, kind: kind.name().to_owned(), url };
         if kind == ClientType::Agent && self.agent(&info.name).is_some() {
-            return Err(Error::bad_request(format!("Agent {} is already registered and connected", info.name)));
+            return Err(Error::bad_request(format!(
+                "Agent {} is already registered and connected",
+                info.name
+            )));
         }
         connection.identify(info.clone())?;
         if kind == ClientType::Agent {
             let data = json::to_raw(&AgentInfo::from(&info));
-            AgentEvent { agent: &info.name, event: "connected", data: Some(&data) }.emit(&self.events, connection);
+            AgentEvent { agent: &info.name, event: "connected", data: Some(&data) }
+                .emit(&self.events, &connection);
         }
         Ok(Reply::of(&Identified { connection_id: connection.id() }))
     }

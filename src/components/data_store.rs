@@ -121,7 +121,9 @@ impl DataStore {
             Endpoint::get("server.temperature_store", "/server/temperature_store")
                 .read_only()
                 .to(self, Self::temperature_store),
-            Endpoint::get("server.gcode_store", "/server/gcode_store").read_only().to(self, Self::gcode_store),
+            Endpoint::get("server.gcode_store", "/server/gcode_store")
+                .read_only()
+                .to(self, Self::gcode_store),
         ]
     }
 
@@ -143,7 +145,7 @@ impl DataStore {
             let mut known = lock(&self.sensors);
             known.retain(|name, _| sensors.contains(name) || monitors.contains(name));
             for name in all {
-                let is_monitor = !sensors.contains(name);
+                let is_monitor = !sensors.iter().any(|sensor| sensor == name);
                 let sensor = known
                     .entry(name.to_owned())
                     .or_insert_with(|| Sensor { is_monitor, samples: BTreeMap::new() });

@@ -67,7 +67,9 @@ impl Extensions {
         vec![
             Endpoint::socket("connection.register_remote_method").operator().to(self, Self::register_method),
             Endpoint::socket("connection.send_event").operator().to(self, Self::send_event),
-            Endpoint::get("server.extensions.list", "/server/extensions/list").read_only().to(self, Self::list),
+            Endpoint::get("server.extensions.list", "/server/extensions/list")
+                .read_only()
+                .to(self, Self::list),
             Endpoint::post("server.extensions.request", "/server/extensions/request")
                 .operator()
                 .to(self, Self::request),
@@ -79,7 +81,8 @@ impl Extensions {
             self.klippy.remove_remote_method(&method);
         }
         if let Some(info) = connection.info().filter(|info| info.kind == AGENT) {
-            AgentEvent { agent: &info.name, event: "disconnected", data: None }.emit(&self.events, connection);
+            AgentEvent { agent: &info.name, event: "disconnected", data: None }
+                .emit(&self.events, connection);
         }
     }
 
@@ -127,7 +130,9 @@ impl Extensions {
             Some(Value::Object(members)) if members.is_empty() => None,
             Some(Value::Array(items)) if items.is_empty() => None,
             Some(arguments @ (Value::Object(_) | Value::Array(_))) => Some(json::to_raw(&arguments)),
-            Some(_) => return Err(Error::bad_request("The 'arguments' field must contain an object or a list")),
+            Some(_) => {
+                return Err(Error::bad_request("The 'arguments' field must contain an object or a list"));
+            }
         };
         let found = agents(&self.connections).find(|(_, info)| info.name == name);
         let (agent, _) = found.ok_or_else(|| Error::bad_request(format!("Agent {name} not connected")))?;

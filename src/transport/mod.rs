@@ -1,8 +1,8 @@
 //! How a call gets in and an event gets out: HTTP, websocket, unix socket.
 
 mod calls;
-mod stall;
 pub mod http;
+mod stall;
 pub mod unix_socket;
 
 pub use stall::STALL_TIMEOUT;

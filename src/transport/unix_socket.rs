@@ -66,7 +66,9 @@ impl UnixSocket {
                         drop(counted);
                     });
                 }
-                Ok(_) => log::warn!("More than {MAX_CLIENTS} clients on the unix socket; one was turned away"),
+                Ok(_) => {
+                    log::warn!("More than {MAX_CLIENTS} clients on the unix socket; one was turned away")
+                }
                 Err(error) => {
                     log::error!("Cannot accept on {}: {error}", self.path.display());
                     smol::Timer::after(ACCEPT_RETRY).await;

@@ -140,7 +140,6 @@ async fn read_arguments(
     Ok(arguments)
 }
 
-
 /// Reads the whole body of an ordinary request.
 ///
 /// # Errors

@@ -57,8 +57,8 @@ pub(super) fn from_query(query: &str, style: QueryStyle) -> Map<String, Value> {
 
 /// The value of one of the transport's own keys.
 pub(super) fn own_key(query: &str, key: &str) -> Option<String> {
-    let mut pairs = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| *name == *key);
-    pairs.next_back().map(|(_, value)| value.into_owned())
+    let pairs = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| *name == *key);
+    pairs.last().map(|(_, value)| value.into_owned())
 }
 
 /// Control characters become blanks, and blanks around a value go.
@@ -107,8 +107,10 @@ mod tests {
 
     #[test]
     fn a_query_of_objects_is_wrapped() {
-        let found = from_query("toolhead=position,%20status&fan&gcode_macro%20A=&token=x", QueryStyle::Objects);
-        let expected = json!({"objects": {"toolhead": "position, status", "fan": null, "gcode_macro A": null}});
+        let found =
+            from_query("toolhead=position,%20status&fan&gcode_macro%20A=&token=x", QueryStyle::Objects);
+        let expected =
+            json!({"objects": {"toolhead": "position, status", "fan": null, "gcode_macro A": null}});
         assert_eq!(Value::Object(found), expected);
     }
 

@@ -132,7 +132,8 @@ mod tests {
 
     #[test]
     fn hosts_are_cut_out() {
-        for (origin, host) in [("http://a.b:80", "a.b"), ("[::1]:7125", "::1"), ("a", "a"), ("https://[fe80::1]", "fe80::1")]
+        for (origin, host) in
+            [("http://a.b:80", "a.b"), ("[::1]:7125", "::1"), ("a", "a"), ("https://[fe80::1]", "fe80::1")]
         {
             assert_eq!(host_of(origin), host);
         }

@@ -4,7 +4,7 @@ use http_types::Response;
 use tide::http as http_types;
 
 use super::site::{Request, finish};
-use super::{app, arguments, respond};
+use super::{arguments, respond};
 use crate::api::Error;
 
 /// Shows the page.

@@ -98,7 +98,9 @@ async fn read_parts(site: &Arc<Site>, parts: &mut Multipart<'_>, length: Option<
             return Ok(form);
         };
         match field.name().unwrap_or_default() {
-            "file" if form.upload.is_some() => return Err(Error::bad_request("More than one file in the form")),
+            "file" if form.upload.is_some() => {
+                return Err(Error::bad_request("More than one file in the form"));
+            }
             "file" => {
                 form.target.filename = field.file_name().unwrap_or_default().to_owned();
                 let root = Some(form.target.root.as_str()).filter(|root| !root.is_empty());

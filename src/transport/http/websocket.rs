@@ -60,7 +60,8 @@ pub(super) async fn open(request: Request) -> tide::Result<Response> {
 pub(super) fn accept(request: &Request) -> Result<(Response, OnUpgrade, WebsocketPlace)> {
     let site = request.state();
     let names = |name: &str, word: &str| {
-        header(request, name).is_some_and(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(word)))
+        header(request, name)
+            .is_some_and(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(word)))
     };
     let key = header(request, "Sec-WebSocket-Key");
     let version = header(request, "Sec-WebSocket-Version");
@@ -175,8 +176,11 @@ async fn run<S>(
 const TOO_LONG: CloseReason = CloseReason { code: 1009, reason: "Message too long" };
 
 /// Says goodbye and waits a moment for the client to do the same.
-pub(super) async fn close<S>(mut sender: WebSocketSender<S>, mut receiver: WebSocketReceiver<S>, reason: CloseReason)
-where
+pub(super) async fn close<S>(
+    mut sender: WebSocketSender<S>,
+    mut receiver: WebSocketReceiver<S>,
+    reason: CloseReason,
+) where
     S: futures_lite::AsyncRead + futures_lite::AsyncWrite + Unpin,
 {
     let frame = CloseFrame { code: CloseCode::from(reason.code), reason: reason.reason.into() };

@@ -1,0 +1,79 @@
+//! What can be asked of the program: run (the default), demo, check-config, api, version.
+
+mod check_config;
+mod run;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use perigee::config::{Parsed, ProcessOptions, USAGE, UsageError, split_subcommand};
+
+/// How many threads may wait for the disk at once. More would only make it seek.
+const BLOCKING_THREADS: &str = "4";
+
+const COMMANDS: &str = "\
+perigee: the API server of a Klipper 3D printer
+
+Usage: perigee [run] [OPTIONS]      serve (the default)
+       perigee check-config [OPTIONS]  read the configuration and report what is wrong with it
+       perigee api                  print the description of the API as JSON
+       perigee version              print the version
+";
+
+#[cfg(feature = "demo")]
+const DEMO_COMMANDS: &str = "\
+       perigee demo [--port N] [--data DIR] [--speed X]   a simulated printer with a server
+       perigee demo klippy --socket PATH [--speed X]      the simulated printer alone
+";
+#[cfg(not(feature = "demo"))]
+const DEMO_COMMANDS: &str = "";
+
+/// Runs the command line without the program's name.
+pub(crate) fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    // SAFETY: this is the first thing that the program does; there are no other threads yet.
+    unsafe { std::env::set_var("BLOCKING_MAX_THREADS", BLOCKING_THREADS) };
+    let (command, args) = split_subcommand(args);
+    let outcome = match command.as_deref() {
+        None | Some("run") => options(args).and_then(|options| with(options, run::run)),
+        Some("check-config") => options(args).and_then(|options| with(options, check_config::run)),
+        Some("api") => {
+            print_api();
+            Ok(ExitCode::SUCCESS)
+        }
+        Some("version") => {
+            println!("perigee {}", env!("CARGO_PKG_VERSION"));
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(other) => Err(UsageError(format!("there is no command '{other}'"))),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("perigee: {error}");
+        ExitCode::from(2)
+    })
+}
+
+fn options(args: Vec<OsString>) -> Result<Parsed, UsageError> {
+    ProcessOptions::parse(args, |name| std::env::var_os(name))
+}
+
+/// Does something with options, or prints what there is to be said.
+fn with(parsed: Parsed, act: impl FnOnce(ProcessOptions) -> ExitCode) -> Result<ExitCode, UsageError> {
+    match parsed {
+        Parsed::Help => {
+            print!("{COMMANDS}{DEMO_COMMANDS}\n{USAGE}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Parsed::Options(options) => match options.positional.first() {
+            Some(word) => Err(UsageError(format!("'{}' is not understood", word.to_string_lossy()))),
+            None => Ok(act(options)),
+        },
+    }
+}
+
+/// Prints every endpoint of this build with its names, rights and arguments.
+fn print_api() {
+    match serde_json::to_string_pretty(&perigee::server::describe_api()) {
+        Ok(text) => println!("{text}"),
+        Err(error) => eprintln!("perigee: {error}"),
+    }
+}
