@@ -1,0 +1,176 @@
+//! The outline of an object: the convex hull of the points that were printed, in bounded memory.
+
+use super::MAX_CORNERS;
+
+/// A position on the bed, mm.
+pub(super) type Point = (f64, f64);
+
+/// Points outside the outline that are collected before it is computed anew.
+const PENDING: usize = 64;
+/// Points are taken to be inside if they stand out by no more than this (twice the area of the triangle, mm²).
+const TOLERANCE: f64 = 0.01;
+
+/// A convex hull that grows point by point and never has more than [`MAX_CORNERS`] corners: beyond that it gives up the
+/// corner that stands out least.
+#[derive(Debug, Default)]
+pub(super) struct Hull {
+    /// Corners, counter-clockwise.
+    ring: Vec<Point>,
+    pending: Vec<Point>,
+}
+
+impl Hull {
+    /// Takes in a point.
+    pub(super) fn add(&mut self, point: Point) {
+        if !self.contains(point) {
+            self.pending.push(point);
+            if self.pending.len() >= PENDING {
+                self.rebuild();
+            }
+        }
+    }
+
+    /// The corners, counter-clockwise.
+    pub(super) fn corners(&mut self) -> &[Point] {
+        self.rebuild();
+        &self.ring
+    }
+
+    /// Whether a point is inside the ring, by binary search for the sector, seen from the first corner, it is in.
+    fn contains(&self, point: Point) -> bool {
+        let [first, fan @ ..] = self.ring.as_slice() else { return false };
+        let after = fan.partition_point(|corner| turn(*first, *corner, point) >= 0.0);
+        match (after.checked_sub(1).and_then(|before| fan.get(before)), fan.get(after)) {
+            (Some(before), Some(after)) => turn(*before, *after, point) >= -TOLERANCE,
+            _ => false,
+        }
+    }
+
+    /// Computes the ring from itself and the pending points (Andrew's monotone chain).
+    fn rebuild(&mut self) {
+        if self.pending.is_empty() {
+            return;
+        }
+        let mut points = std::mem::take(&mut self.ring);
+        points.append(&mut self.pending);
+        points.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        points.dedup();
+        let mut ring = half(points.iter().copied());
+        let upper = half(points.iter().rev().copied());
+        if points.len() > 1 {
+            ring.pop();
+            ring.extend(&upper[..upper.len() - 1]);
+        }
+        while ring.len() > MAX_CORNERS {
+            remove_flattest(&mut ring);
+        }
+        self.ring = ring;
+    }
+}
+
+/// One side of the hull of sorted points.
+fn half(points: impl Iterator<Item = Point>) -> Vec<Point> {
+    let mut side: Vec<Point> = Vec::new();
+    for point in points {
+        while let [.., before, last] = side[..] {
+            if turn(before, last, point) > 0.0 {
+                break;
+            }
+            side.pop();
+        }
+        side.push(point);
+    }
+    side
+}
+
+fn remove_flattest(ring: &mut Vec<Point>) {
+    let count = ring.len();
+    let area = |at: usize| turn(ring[(at + count - 1) % count], ring[at], ring[(at + 1) % count]);
+    if let Some(flattest) = (0..count).min_by(|a, b| area(*a).total_cmp(&area(*b))) {
+        ring.remove(flattest);
+    }
+}
+
+/// Twice the area of a triangle; positive if it turns counter-clockwise.
+fn turn(a: Point, b: Point, c: Point) -> f64 {
+    (b.0 - a.0) * (c.1 - a.1) - (b.1 - a.1) * (c.0 - a.0)
+}
+
+/// The centre of a convex ring: its centroid, or the middle of its corners if it has no area.
+pub(super) fn centre(ring: &[Point]) -> Option<Point> {
+    let first = *ring.first()?;
+    let mut area = 0.0;
+    let mut sum = (0.0, 0.0);
+    for pair in ring.windows(2) {
+        let [b, c] = [pair[0], pair[1]];
+        let weight = turn(first, b, c);
+        area += weight;
+        sum.0 += weight * (first.0 + b.0 + c.0) / 3.0;
+        sum.1 += weight * (first.1 + b.1 + c.1) / 3.0;
+    }
+    if area > TOLERANCE {
+        return Some((sum.0 / area, sum.1 / area));
+    }
+    let count = ring.len() as f64;
+    Some((ring.iter().map(|p| p.0).sum::<f64>() / count, ring.iter().map(|p| p.1).sum::<f64>() / count))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn hull(points: &[Point]) -> Vec<Point> {
+        let mut hull = Hull::default();
+        points.iter().for_each(|point| hull.add(*point));
+        hull.corners().to_vec()
+    }
+
+    #[test]
+    fn square() {
+        let mut points: Vec<Point> =
+            (0..1000).map(|n| (f64::from(n % 11), f64::from(n % 7 * 2 % 11))).collect();
+        points.extend([(0.0, 0.0), (10.0, 0.0), (10.0, 10.0), (0.0, 10.0)]);
+        let ring = hull(&points);
+        assert_eq!(ring, [(0.0, 0.0), (10.0, 0.0), (10.0, 10.0), (0.0, 10.0)]);
+        assert_eq!(centre(&ring), Some((5.0, 5.0)));
+    }
+
+    #[test]
+    fn degenerate() {
+        assert!(hull(&[]).is_empty());
+        assert_eq!(centre(&[]), None);
+        assert_eq!(hull(&[(1.0, 2.0); 100]), [(1.0, 2.0)]);
+        let line = hull(&[(0.0, 0.0), (1.0, 1.0), (2.0, 2.0)]);
+        assert_eq!(line, [(0.0, 0.0), (2.0, 2.0)]);
+        assert_eq!(centre(&line), Some((1.0, 1.0)));
+    }
+
+    #[test]
+    fn a_circle_keeps_few_corners() {
+        let points: Vec<Point> =
+            (0..5_000).map(|n| f64::from(n) * 0.01).map(|a| (a.cos() * 50.0, a.sin() * 50.0)).collect();
+        let ring = hull(&points);
+        assert_eq!(ring.len(), MAX_CORNERS);
+        let (x, y) = centre(&ring).unwrap();
+        assert!(x.abs() < 0.5 && y.abs() < 0.5, "{x} {y}");
+        assert!(ring.iter().all(|(x, y)| (x.hypot(*y) - 50.0).abs() < 1e-6));
+    }
+
+    proptest! {
+        #[test]
+        fn holds_every_point(points in prop::collection::vec((-100i16..100, -100i16..100), 0..300)) {
+            let points: Vec<Point> = points.into_iter().map(|(x, y)| (f64::from(x), f64::from(y))).collect();
+            let ring = hull(&points);
+            prop_assert!(ring.len() <= MAX_CORNERS);
+            if ring.len() > 2 && ring.len() < MAX_CORNERS {
+                for point in &points {
+                    for at in 0..ring.len() {
+                        prop_assert!(turn(ring[at], ring[(at + 1) % ring.len()], *point) >= -0.05);
+                    }
+                }
+            }
+        }
+    }
+}
