@@ -3,9 +3,11 @@
 //! A module imports only from the floors below its own (README, "Design").
 
 // floor 0
+pub mod atomic_file;
 pub mod json;
 pub mod sync;
 pub mod tasks;
+pub mod time;
 // floor 1
 pub mod config;
 pub mod gcode;

@@ -1,0 +1,144 @@
+//! Calendar time: seconds since 1970 as a date, in UTC or in the machine's time zone. Floor 0.
+
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The first and the last second that [`Civil`] can show: years 1 to 9999. What lies outside is clamped.
+const RANGE: (i64, i64) = (-62_135_596_800, 253_402_300_799);
+const DAY: i64 = 86_400;
+
+/// A date and a time of day. `Display` gives `YYYY-mm-dd HH:MM:SS`; values order as time does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Civil {
+    /// 1 to 9999.
+    pub year: u16,
+    /// 1 to 12.
+    pub month: u8,
+    /// 1 to 31.
+    pub day: u8,
+    /// 0 to 23.
+    pub hour: u8,
+    /// 0 to 59.
+    pub minute: u8,
+    /// 0 to 59: leap seconds do not exist in Unix time.
+    pub second: u8,
+}
+
+impl Civil {
+    /// The day alone, to compare days with.
+    pub fn date(&self) -> (u16, u8, u8) {
+        (self.year, self.month, self.day)
+    }
+
+    /// `YYYY-mm-dd_HH-MM-SS`: safe in file names, sorts as time does.
+    pub fn file_stamp(&self) -> String {
+        let Self { year, month, day, hour, minute, second } = self;
+        format!("{year:04}-{month:02}-{day:02}_{hour:02}-{minute:02}-{second:02}")
+    }
+}
+
+impl fmt::Display for Civil {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { year, month, day, hour, minute, second } = self;
+        write!(f, "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
+    }
+}
+
+/// Milliseconds since 1970, negative before.
+pub fn unix_ms(time: SystemTime) -> i64 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(after) => i64::try_from(after.as_millis()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |ms| -ms),
+    }
+}
+
+/// The date in UTC of a number of seconds since 1970.
+pub fn utc(seconds: i64) -> Civil {
+    let seconds = seconds.clamp(RANGE.0, RANGE.1);
+    let (year, month, day) = date_of(seconds.div_euclid(DAY));
+    let rest = seconds.rem_euclid(DAY);
+    Civil {
+        year: year as u16,
+        month: month as u8,
+        day: day as u8,
+        hour: (rest / 3600) as u8,
+        minute: (rest / 60 % 60) as u8,
+        second: (rest % 60) as u8,
+    }
+}
+
+/// The date in the machine's time zone (`TZ`, else `/etc/localtime`) of a number of seconds since 1970.
+pub fn local(seconds: i64) -> Civil {
+    utc(seconds.saturating_add(local_offset(seconds)))
+}
+
+/// Year, month and day of a number of days since 1970-01-01, in the Gregorian calendar.
+///
+/// Counts from 1 March of year 0 in cycles of 400 years (146,097 days), so that the leap day ends a year.
+fn date_of(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let (cycle, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day_of_year = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let (month, late) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    (year + cycle * 400 + late, month, day)
+}
+
+/// Seconds east of UTC in the machine's time zone at a moment; 0 where the C library cannot say.
+#[allow(irrefutable_let_patterns, reason = "time_t has 32 bits on some of the targets")]
+fn local_offset(seconds: i64) -> i64 {
+    let Ok(moment) = seconds.try_into() else { return 0 };
+    // SAFETY: `tm` is plain data, for which all zeroes is a value (a null `tm_zone` is never read).
+    // `localtime_r` reads `moment`, writes only `result`, keeps neither pointer, and locks the zone data.
+    unsafe {
+        let mut result: libc::tm = std::mem::zeroed();
+        if libc::localtime_r(&moment, &mut result).is_null() { 0 } else { i64::from(result.tm_gmtoff) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn dates_of_known_moments() {
+        for (seconds, text) in [
+            (0, "1970-01-01 00:00:00"),
+            (-1, "1969-12-31 23:59:59"),
+            (951_782_400, "2000-02-29 00:00:00"),
+            (4_107_542_399, "2100-02-28 23:59:59"),
+            (4_107_542_400, "2100-03-01 00:00:00"),
+            (1_788_177_600, "2026-08-31 12:00:00"),
+            (i64::MIN, "0001-01-01 00:00:00"),
+            (i64::MAX, "9999-12-31 23:59:59"),
+        ] {
+            assert_eq!(utc(seconds).to_string(), text);
+        }
+        assert_eq!(utc(1_788_177_600).file_stamp(), "2026-08-31_12-00-00");
+    }
+
+    #[test]
+    fn milliseconds_before_and_after_the_epoch() {
+        use std::time::Duration;
+        assert_eq!(unix_ms(UNIX_EPOCH + Duration::from_millis(1_234)), 1_234);
+        assert_eq!(unix_ms(UNIX_EPOCH - Duration::from_millis(1_234)), -1_234);
+    }
+
+    proptest! {
+        #[test]
+        fn local_time_is_within_a_day_of_utc(seconds in any::<i64>()) {
+            let distance = local_offset(seconds).abs();
+            prop_assert!(distance <= DAY, "{distance}");
+            let _ = local(seconds);
+        }
+
+        #[test]
+        fn later_moments_are_later_dates(seconds in RANGE.0..RANGE.1, more in 1..10_000_000i64) {
+            let later = (seconds + more).min(RANGE.1);
+            prop_assert!(utc(seconds) < utc(later) || seconds == later);
+        }
+    }
+}
