@@ -1,0 +1,109 @@
+//! The open file: the one shared read transaction, commits, and swapping the file for another.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use super::environment::{Environment, Failure, Sync};
+use super::error::{Error, Kind, Result};
+use super::view::{Pending, Reader, Snapshot};
+use crate::sync::lock;
+
+/// How often a commit is tried again after the map has grown or the environment was opened anew.
+const MAX_TRIES: usize = 12;
+
+/// What readers and the writer share.
+pub(super) struct Core {
+    path: PathBuf,
+    limit: usize,
+    state: Mutex<Option<Open>>,
+}
+
+struct Open {
+    /// Dropped before the environment, which waits for it.
+    snapshot: Option<Snapshot>,
+    environment: Environment,
+}
+
+impl Open {
+    fn new(environment: Environment) -> Result<Self> {
+        Ok(Self { snapshot: Some(environment.snapshot()?), environment })
+    }
+}
+
+impl Core {
+    /// Opens the file at `path`. `limit` bounds the map, in bytes.
+    pub(super) fn open(path: &Path, limit: usize) -> Result<Self> {
+        let open = Open::new(Environment::open(path, Sync::EveryCommit)?)?;
+        Ok(Self { path: path.to_owned(), limit, state: Mutex::new(Some(open)) })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs `read` on the state after the last acknowledged commit. Waits for no commit.
+    pub(super) fn read<T>(&self, read: impl FnOnce(&Reader<'_>) -> Result<T>) -> Result<T> {
+        let state = lock(&self.state);
+        let snapshot = state.as_ref().and_then(|open| open.snapshot.as_ref()).ok_or_else(closed)?;
+        read(&Reader(snapshot))
+    }
+
+    /// A read transaction of the writer's own. It must end before the next [`Core::commit`] or swap.
+    pub(super) fn snapshot(&self) -> Result<Snapshot> {
+        lock(&self.state).as_ref().ok_or_else(closed)?.environment.snapshot()
+    }
+
+    /// Makes changes durable, then visible to readers. Only the one writer calls this.
+    pub(super) fn commit(&self, pending: &Pending) -> Result<()> {
+        for _ in 0..MAX_TRIES {
+            let environment = lock(&self.state).as_ref().ok_or_else(closed)?.environment.clone();
+            let outcome = environment.commit(pending.iter());
+            drop(environment);
+            match outcome {
+                Ok(()) => return self.renew(|_| Ok(())),
+                // SAFETY: `renew` has ended the shared snapshot and holds the lock that a new one needs; the
+                // writer's own transactions are over.
+                Err(Failure::MapFull) => {
+                    self.renew(|open| unsafe { open.grow(pending.bytes(), self.limit) })?
+                }
+                Err(Failure::Stuck) => self.swap(|| Ok(()))?,
+                Err(Failure::Other(error)) => return Err(error),
+            }
+        }
+        Err(Error::failed("The database could not be written"))
+    }
+
+    /// Ends the shared read transaction, runs `change`, and begins a new one.
+    fn renew(&self, change: impl FnOnce(&Environment) -> Result<()>) -> Result<()> {
+        let mut state = lock(&self.state);
+        let open = state.as_mut().ok_or_else(closed)?;
+        open.snapshot = None;
+        let outcome = change(&open.environment);
+        open.snapshot = Some(open.environment.snapshot()?);
+        outcome
+    }
+
+    /// Closes the file, runs `exchange` (which may put another in its place), and opens it again. Readers wait.
+    pub(super) fn swap(&self, exchange: impl FnOnce() -> Result<()>) -> Result<()> {
+        let mut state = lock(&self.state);
+        if let Some(Open { snapshot, environment }) = state.take() {
+            drop(snapshot);
+            environment.close();
+        }
+        let outcome = exchange();
+        *state = Some(Open::new(Environment::open(&self.path, Sync::EveryCommit)?)?);
+        outcome
+    }
+
+    /// Closes the file for good. Reads and writes fail from now on.
+    pub(super) fn close(&self) {
+        if let Some(Open { snapshot, environment }) = lock(&self.state).take() {
+            drop(snapshot);
+            environment.close();
+        }
+    }
+}
+
+fn closed() -> Error {
+    Error::new(Kind::Unavailable, "The database is closed")
+}

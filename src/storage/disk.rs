@@ -1,0 +1,38 @@
+//! Files that are either the old one or the new one, whenever the power fails.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use super::error::{Error, Result};
+
+/// Lets `write` fill a file beside `path`, syncs it, and puts it in `path`'s place.
+pub(super) fn replace(path: &Path, write: impl FnOnce(&File) -> Result<()>) -> Result<()> {
+    let io = |error| Error::io(format_args!("write '{}'", path.display()), error);
+    let temporary = beside(path, "part");
+    let written = File::create(&temporary).map_err(io).and_then(|file| {
+        write(&file)?;
+        file.sync_all().map_err(io)
+    });
+    written.and_then(|()| rename(&temporary, path)).inspect_err(|_| drop(std::fs::remove_file(&temporary)))
+}
+
+/// Renames, and makes the new name durable.
+pub(super) fn rename(from: &Path, to: &Path) -> Result<()> {
+    std::fs::rename(from, to).map_err(|error| Error::io(format_args!("write '{}'", to.display()), error))?;
+    sync_parent(to)
+}
+
+/// Makes the names in the folder of `path` durable.
+pub(super) fn sync_parent(path: &Path) -> Result<()> {
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    let synced = File::open(parent).and_then(|folder| folder.sync_all());
+    synced.map_err(|error| Error::io(format_args!("sync '{}'", parent.display()), error))
+}
+
+/// `path` with an extension more.
+pub(super) fn beside(path: &Path, extension: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(extension);
+    PathBuf::from(name)
+}

@@ -1,0 +1,445 @@
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use proptest::prelude::*;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use smol::block_on;
+
+use super::scratch::Scratch;
+use super::*;
+
+fn raw(json: &str) -> Box<RawValue> {
+    RawValue::from_string(json.to_owned()).unwrap()
+}
+
+fn path(key: &str) -> KeyPath {
+    KeyPath::parse(key).unwrap()
+}
+
+fn put(storage: &Storage, namespace: &'static str, key: &str, json: &str) -> Result<()> {
+    let (key, value) = (key.to_owned(), raw(json));
+    storage.write_blocking(move |writer| writer.insert_item(namespace, &KeyPath::parse(&key)?, &value))
+}
+
+fn get(storage: &Storage, namespace: &str, key: &str) -> Result<String> {
+    storage.read(|view| view.item(namespace, &path(key))).map(|value| value.get().to_owned())
+}
+
+fn delete(storage: &Storage, namespace: &'static str, key: &str) -> Result<String> {
+    let key = path(key);
+    storage
+        .write_blocking(move |writer| writer.delete_item(namespace, &key))
+        .map(|value| value.get().to_owned())
+}
+
+fn close(storage: Storage) {
+    block_on(storage.close());
+}
+
+#[test]
+fn key_rules_of_the_database_api() {
+    let scratch = Scratch::new();
+    let storage = scratch.open();
+    assert_eq!(get(&storage, "ui", "a").unwrap_err().kind(), Kind::NotFound);
+    assert_eq!(storage.read(|view| view.whole_namespace("ui")).unwrap_err().kind(), Kind::NotFound);
+
+    put(&storage, "ui", "a", "{ \"b\" : [1, {\"c\": 2.0}] }").unwrap();
+    assert_eq!(get(&storage, "ui", "a").unwrap(), r#"{"b":[1,{"c":2.0}]}"#);
+    assert_eq!(get(&storage, "ui", "a.b.0").unwrap_err().status(), 404);
+    put(&storage, "ui", "a.x.y", "null").unwrap();
+    assert_eq!(get(&storage, "ui", "a.x").unwrap(), r#"{"y":null}"#);
+    assert_eq!(put(&storage, "ui", "a.b.c", "1").unwrap_err().status(), 400);
+    put(&storage, "ui", "n", "5").unwrap();
+    put(&storage, "ui", "n.o", "6").unwrap();
+    assert_eq!(get(&storage, "ui", "n").unwrap(), r#"{"o":6}"#);
+    put(&storage, "other", "z", "null").unwrap();
+    assert_eq!(storage.read(|view| view.namespaces()).unwrap(), ["ui"]);
+
+    assert_eq!(delete(&storage, "ui", "a.x.y").unwrap(), "null");
+    assert_eq!(get(&storage, "ui", "a.x").unwrap(), "{}");
+    assert_eq!(delete(&storage, "ui", "n.o").unwrap(), "6");
+    assert_eq!(get(&storage, "ui", "n").unwrap_err().status(), 404);
+    assert_eq!(delete(&storage, "ui", "n").unwrap_err().status(), 404);
+    let whole = storage.read(|view| view.whole_namespace("ui")).unwrap();
+    assert_eq!(whole.get(), r#"{"a":{"b":[1,{"c":2.0}],"x":{}}}"#);
+    delete(&storage, "ui", "a").unwrap();
+    assert!(storage.read(|view| view.namespaces()).unwrap().is_empty());
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_a_restart() {
+    let scratch = Scratch::new();
+    let storage = scratch.open();
+    put(&storage, "ns", "k", "[1,2]").unwrap();
+    drop(storage); // no orderly close
+    let (storage, report) = Storage::open(scratch.path(), &scratch.options()).unwrap();
+    assert!(report.unclean && !report.created && report.warnings.is_empty());
+    assert_eq!(get(&storage, "ns", "k").unwrap(), "[1,2]");
+    close(storage);
+    let (storage, report) = Storage::open(scratch.path(), &scratch.options()).unwrap();
+    assert!(!report.unclean);
+    close(storage.clone());
+    // a restart within the process can open it although the old handle lives
+    close(scratch.open());
+    assert_eq!(put(&storage, "ns", "k", "1").unwrap_err().kind(), Kind::Unavailable);
+    assert_eq!(get(&storage, "ns", "k").unwrap_err().kind(), Kind::Unavailable);
+}
+
+#[test]
+fn a_second_owner_is_refused() {
+    let scratch = Scratch::new();
+    let storage = scratch.open();
+    let error = Storage::open(scratch.path(), &scratch.options()).err().unwrap();
+    assert!(error.kind() == Kind::Unavailable && error.message().contains(&std::process::id().to_string()));
+    drop(storage);
+    scratch.open();
+}
+
+#[test]
+fn a_failed_write_leaves_nothing_and_disturbs_no_other() {
+    let scratch = Scratch::new();
+    let storage = scratch.open();
+    put(&storage, "ns", "a", "1").unwrap();
+    block_on(async {
+        let writes = (0..200).map(|number: u32| {
+            storage.write(move |writer| {
+                writer.put_record("ns", "shared", &raw(&number.to_string()))?;
+                writer.put_record("ns", &format!("k{number}"), &raw("true"))?;
+                writer.delete_record("ns", "a")?;
+                if number % 2 == 1 { Err(Error::bad_request("odd")) } else { Ok(number) }
+            })
+        });
+        let mut writes: Vec<_> = writes.map(Box::pin).collect();
+        // all are queued before the first is waited for
+        for write in &mut writes {
+            let _ = smol::future::poll_once(write).await;
+        }
+        for (number, write) in writes.into_iter().enumerate() {
+            assert_eq!(write.await.is_ok(), number % 2 == 0);
+        }
+    });
+    for number in 0..200 {
+        assert_eq!(get(&storage, "ns", &format!("k{number}")).is_ok(), number % 2 == 0);
+    }
+    assert_eq!(get(&storage, "ns", "shared").unwrap(), "198");
+    assert!(get(&storage, "ns", "a").is_err());
+}
+
+#[test]
+fn the_map_grows_by_itself_to_its_limit() {
+    let scratch = Scratch::new();
+    let options = Options { limit: 6 << 20, ..Options::default() };
+    let (storage, _) = Storage::open(scratch.path(), &options).unwrap();
+    let big = format!("\"{}\"", "x".repeat(400_000));
+    let mut stored = 0;
+    let error = loop {
+        match put(&storage, "ns", &format!("k{stored}"), &big) {
+            Ok(()) => stored += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(error.kind() == Kind::Full && (10..16).contains(&stored), "{error} after {stored}");
+    // the database still works: what is there can be read, deleted, replaced
+    for number in 0..stored {
+        assert_eq!(get(&storage, "ns", &format!("k{number}")).unwrap().len(), big.len());
+    }
+    for number in 0..stored {
+        delete(&storage, "ns", &format!("k{number}")).unwrap();
+    }
+    put(&storage, "ns", "last", &big).unwrap();
+    let compaction = block_on(storage.compact()).unwrap();
+    assert!(compaction.new_size < compaction.previous_size && compaction.new_size < 1 << 20);
+    assert_eq!(get(&storage, "ns", "last").unwrap().len(), big.len());
+    put(&storage, "ns", "after", "1").unwrap();
+}
+
+#[test]
+fn bad_input_is_an_error_and_changes_nothing() {
+    let scratch = Scratch::new();
+    let storage = scratch.open();
+    put(&storage, "ns", "k", "1").unwrap();
+    let deep = "[".repeat(10_000) + &"]".repeat(10_000);
+    let large = format!("\"{}\"", "x".repeat(MAX_VALUE));
+    let nested = "{\"a\":".repeat(99) + "1" + &"}".repeat(99);
+    for (key, json) in [("k", deep.as_str()), ("k.a", &deep), ("k", &large), ("new.a.b", &nested)] {
+        assert_eq!(put(&storage, "ns", key, json).unwrap_err().status(), 400, "{key}");
+    }
+    assert_eq!(put(&storage, "ns", &"k".repeat(1 << 20), "1").unwrap_err().status(), 400);
+    assert_eq!(put(&storage, "", "k", "1").unwrap_err().status(), 400);
+    assert_eq!(storage.read(|view| view.whole_namespace("ns")).unwrap().get(), r#"{"k":1}"#);
+}
+
+#[test]
+fn guards_outlive_a_restart() {
+    let scratch = Scratch::new();
+    let storage = scratch.open();
+    block_on(storage.guard("secret", Access::Forbidden)).unwrap();
+    block_on(storage.guard("mine", Access::Protected)).unwrap();
+    close(storage);
+    let storage = scratch.open();
+    assert!(!storage.is_visible("secret") && !storage.is_visible("database") && storage.is_visible("mine"));
+    for (namespace, wanted, open) in [
+        ("secret", Use::Read, false),
+        ("mine", Use::Read, true),
+        ("mine", Use::Write, false),
+        ("any", Use::Write, true),
+        ("database", Use::Read, false),
+        ("gcode_metadata", Use::Write, false),
+        ("moonraker", Use::Read, true),
+    ] {
+        let access = storage.check_access(namespace, wanted);
+        assert_eq!(access.is_ok(), open, "{namespace}");
+        assert!(access.err().is_none_or(|error| error.status() == 403));
+    }
+}
+
+#[test]
+fn tables_sort_by_number_and_scan_both_ways() {
+    const JOBS: Table = Table("jobs");
+    let scratch = Scratch::new();
+    let storage = scratch.open();
+    let seen = |view: &dyn Fn(&Rows) -> Vec<u64>, from: Option<u64>, to: Option<u64>, backwards| {
+        let key = |number: Option<u64>| number.map(|number| id(number).to_vec());
+        view(&Rows { from: key(from), to: key(to), backwards })
+    };
+    fn collect(view: &(impl Read + ?Sized), rows: &Rows) -> Vec<u64> {
+        let mut out = Vec::new();
+        JOBS.scan(view, rows, |key, value| {
+            assert_eq!(value, key);
+            out.push(number(key).unwrap());
+            Ok(ControlFlow::Continue(()))
+        })
+        .unwrap();
+        out
+    }
+    storage
+        .write_blocking(|writer| [300u64, 2, 256].iter().try_for_each(|n| JOBS.put(writer, &id(*n), id(*n))))
+        .unwrap();
+    storage
+        .write_blocking(move |writer| {
+            JOBS.put(writer, &id(3), id(3))?;
+            JOBS.delete(writer, &id(256))?;
+            JOBS.put(writer, &id(1 << 40), id(1 << 40))?;
+            // pending changes and stored rows come as one
+            assert_eq!(collect(writer, &Rows::ALL), [2, 3, 300, 1 << 40]);
+            assert_eq!(collect(writer, &Rows::NEWEST_FIRST), [1 << 40, 300, 3, 2]);
+            Ok(())
+        })
+        .unwrap();
+    storage
+        .read(|view| {
+            let all = |rows: &Rows| collect(view, rows);
+            assert_eq!(seen(&all, Some(3), Some(1 << 40), false), [3, 300]);
+            assert_eq!(seen(&all, Some(3), Some(1 << 40), true), [300, 3]);
+            assert_eq!(seen(&all, Some(9), Some(5), true), [0u64; 0]);
+            assert_eq!(JOBS.last_key(view)?, Some(id(1 << 40).to_vec()));
+            assert_eq!(JOBS.get(view, &id(256))?, None);
+            assert_eq!(Table("job").last_key(view)?, None);
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(storage.write_blocking(|writer| JOBS.clear(writer)).unwrap(), 4);
+    // what tables hold is in no namespace
+    assert!(storage.read(|view| view.namespaces()).unwrap().is_empty());
+}
+
+#[test]
+fn a_backup_brings_everything_back() {
+    const ROWS: Table = Table("rows");
+    let scratch = Scratch::new();
+    let storage = scratch.open();
+    let long = "d/".repeat(1000);
+    put(&storage, "ns", "a", r#"{"x":1.0,"y":123456789012345678901234567890}"#).unwrap();
+    put(&storage, "ns", "n", "18446744073709551616").unwrap();
+    let key = long.clone();
+    storage
+        .write_blocking(move |writer| {
+            ROWS.put(writer, &[0xFF, 0, 0xFE], [0, 1, 2, 255])?;
+            writer.put_record("gcode_metadata", &key, &raw("\"ä\""))
+        })
+        .unwrap();
+    block_on(storage.guard("mine", Access::Forbidden)).unwrap();
+    let file = scratch.path().join("one.backup");
+    block_on(storage.backup(file.clone())).unwrap();
+
+    put(&storage, "ns", "later", "1").unwrap();
+    block_on(storage.restore(file.clone())).unwrap();
+    assert!(get(&storage, "ns", "later").is_err() && !storage.is_visible("mine"));
+    assert_eq!(get(&storage, "ns", "n").unwrap(), "18446744073709551616");
+    storage
+        .read(|view| {
+            assert_eq!(ROWS.get(view, &[0xFF, 0, 0xFE])?.unwrap().as_ref(), [0, 1, 2, 255]);
+            assert_eq!(view.record("gcode_metadata", &long)?.unwrap().get(), "\"ä\"");
+            Ok(())
+        })
+        .unwrap();
+    put(&storage, "ns", "x", "1").unwrap();
+
+    // any damaged byte is found, and the database stays as it is
+    let good = std::fs::read(&file).unwrap();
+    for at in (0..good.len()).step_by(7).chain([good.len() - 1]) {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        std::fs::write(&file, &bad).unwrap();
+        let outcome = block_on(storage.restore(file.clone()));
+        assert_eq!(outcome.err().map(|error| error.status()), Some(400), "byte {at} of {}", good.len());
+        std::fs::write(&file, &good[..at]).unwrap();
+        assert_eq!(block_on(storage.restore(file.clone())).unwrap_err().status(), 400, "cut at {at}");
+    }
+    assert_eq!(get(&storage, "ns", "x").unwrap(), "1");
+}
+
+#[test]
+fn a_damaged_database_is_set_aside_and_the_newest_good_backup_restored() {
+    let scratch = Scratch::new();
+    let storage = scratch.open();
+    put(&storage, "ns", "k", "\"backed up\"").unwrap();
+    let backups = scratch.path().join("backups");
+    std::fs::create_dir(&backups).unwrap();
+    block_on(storage.backup(backups.join("good"))).unwrap();
+    close(storage);
+    let later = backups.join("later-but-broken");
+    std::fs::write(&later, "+1,1:").unwrap();
+    let time = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+    std::fs::File::options().write(true).open(&later).unwrap().set_modified(time).unwrap();
+
+    for _ in 0..4 {
+        let file = scratch.path().join(FILE_NAME);
+        std::fs::write(&file, vec![0xAA; 40_000]).unwrap();
+        let (storage, report) = Storage::open(scratch.path(), &scratch.options()).unwrap();
+        assert_eq!(report.restored, Some(backups.join("good")));
+        assert!(report.set_aside.unwrap().exists() && report.warnings.len() == 1);
+        assert_eq!(get(&storage, "ns", "k").unwrap(), "\"backed up\"");
+        close(storage);
+    }
+    let aside = std::fs::read_dir(scratch.path()).unwrap();
+    let aside =
+        aside.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains("corrupt"));
+    assert!(aside.count() <= 2);
+
+    // without a backup the server starts all the same, empty
+    std::fs::remove_dir_all(&backups).unwrap();
+    std::fs::write(scratch.path().join(FILE_NAME), "x").unwrap();
+    let (storage, report) = Storage::open(scratch.path(), &scratch.options()).unwrap();
+    assert!(report.created && report.warnings.len() == 1 && get(&storage, "ns", "k").is_err());
+}
+
+#[test]
+fn a_commit_that_did_not_arrive_whole_is_taken_back() {
+    let scratch = Scratch::new();
+    let storage = scratch.open();
+    for number in 0..50 {
+        put(&storage, "ns", &format!("k{number}"), "\"some text that takes room\"").unwrap();
+    }
+    put(&storage, "ns", "last", "1").unwrap();
+    close(storage);
+    // the disk has the new meta page and lost a page that it points to
+    let file = scratch.path().join(FILE_NAME);
+    let mut bytes = std::fs::read(&file).unwrap();
+    let found = lmdb_file::LmdbFile::open(&file).unwrap();
+    let root = usize::try_from(found.root(0).unwrap()).unwrap() * found.page_size();
+    bytes[root..root + 16].fill(0);
+    std::fs::write(&file, bytes).unwrap();
+    let (storage, report) = Storage::open(scratch.path(), &scratch.options()).unwrap();
+    assert!(report.warnings[0].contains("taken back"), "{report:?}");
+    assert_eq!(get(&storage, "ns", "k49").unwrap(), "\"some text that takes room\"");
+    assert!(get(&storage, "ns", "last").is_err());
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Put(String, String, u8),
+    Delete(String, String),
+    Restart,
+    Compact,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let key = "[ab]{1,2}(\\.[ab]){0,2}";
+    prop_oneof![
+        8 => ("[mn]{1,2}", key, any::<u8>()).prop_map(|(n, k, v)| Step::Put(n, k, v)),
+        4 => ("[mn]{1,2}", key).prop_map(|(n, k)| Step::Delete(n, k)),
+        1 => Just(Step::Restart),
+        1 => Just(Step::Compact),
+    ]
+}
+
+fn model_put(
+    model: &mut BTreeMap<String, BTreeMap<String, Value>>,
+    namespace: &str,
+    key: &str,
+    value: Value,
+) -> bool {
+    let (record, rest) = key.split_once('.').map_or((key, None), |(record, rest)| (record, Some(rest)));
+    let Some(rest) = rest else {
+        model.entry(namespace.into()).or_default().insert(record.into(), value);
+        return true;
+    };
+    let old = model.get(namespace).and_then(|records| records.get(record)).filter(|value| value.is_object());
+    let mut document = old.cloned().unwrap_or(json!({}));
+    let mut place = &mut document;
+    for name in rest.split('.') {
+        let Some(object) = place.as_object_mut() else { return false };
+        place = object.entry(name).or_insert(json!({}));
+    }
+    *place = value;
+    model.entry(namespace.into()).or_default().insert(record.into(), document);
+    true
+}
+
+fn model_delete(
+    model: &mut BTreeMap<String, BTreeMap<String, Value>>,
+    namespace: &str,
+    key: &str,
+) -> Option<Value> {
+    let records = model.get_mut(namespace)?;
+    let Some((record, rest)) = key.split_once('.') else { return records.remove(key) };
+    let document = records.get_mut(record)?;
+    let (way, last) = rest.rsplit_once('.').map_or((None, rest), |(way, last)| (Some(way), last));
+    let parent = way
+        .into_iter()
+        .flat_map(|way| way.split('.'))
+        .try_fold(&mut *document, |place, name| place.get_mut(name))?;
+    let gone = parent.as_object_mut()?.remove(last)?;
+    if document.as_object().is_some_and(|object| object.is_empty()) {
+        records.remove(record);
+    }
+    Some(gone)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_database_equals_a_model(steps in prop::collection::vec(step(), 1..40)) {
+        let scratch = Scratch::new();
+        let mut storage = scratch.open();
+        let mut model = BTreeMap::new();
+        for step in steps {
+            match step {
+                Step::Put(namespace, key, value) => {
+                    let name: &'static str = match namespace.as_str() { "m" => "m", "n" => "n", "mm" => "mm", "mn" => "mn", "nm" => "nm", _ => "nn" };
+                    let done = put(&storage, name, &key, &value.to_string()).is_ok();
+                    prop_assert_eq!(done, model_put(&mut model, &namespace, &key, json!(value)));
+                }
+                Step::Delete(namespace, key) => {
+                    let name: &'static str = match namespace.as_str() { "m" => "m", "n" => "n", "mm" => "mm", "mn" => "mn", "nm" => "nm", _ => "nn" };
+                    let gone = delete(&storage, name, &key).ok().map(|text| serde_json::from_str(&text).unwrap());
+                    prop_assert_eq!(gone, model_delete(&mut model, &namespace, &key));
+                }
+                Step::Restart => {
+                    drop(storage);
+                    storage = scratch.open();
+                }
+                Step::Compact => drop(block_on(storage.compact()).unwrap()),
+            }
+            model.retain(|_, records: &mut BTreeMap<String, Value>| !records.is_empty());
+        }
+        prop_assert_eq!(storage.read(|view| view.namespaces()).unwrap(), model.keys().cloned().collect::<Vec<_>>());
+        for (namespace, records) in &model {
+            let whole = storage.read(|view| view.whole_namespace(namespace)).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Value>(whole.get()).unwrap(), json!(records));
+        }
+    }
+}
