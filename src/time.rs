@@ -87,7 +87,7 @@ fn date_of(days: i64) -> (i64, i64, i64) {
 }
 
 /// Seconds east of UTC in the machine's time zone at a moment; 0 where the C library cannot say.
-#[allow(irrefutable_let_patterns, reason = "time_t has 32 bits on some of the targets")]
+#[allow(irrefutable_let_patterns, clippy::useless_conversion, reason = "time_t has 32 bits on some targets")]
 fn local_offset(seconds: i64) -> i64 {
     let Ok(moment) = seconds.try_into() else { return 0 };
     // SAFETY: `tm` is plain data, for which all zeroes is a value (a null `tm_zone` is never read).

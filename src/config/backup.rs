@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::config::Config;
+use super::configuration::Config;
 use super::file;
 use super::line::escape;
 use super::source::{MAX_SIZE, RawOption, RawSection, Source};

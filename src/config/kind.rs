@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 
-use super::config::Shared;
+use super::configuration::Shared;
 use super::gpio::Pin;
 use super::path;
 use super::template::Template;

@@ -22,7 +22,7 @@
 //! last configuration that worked ([`backup`]) and the one for a printer that has none ([`default_file`]).
 
 pub mod backup;
-mod config;
+mod configuration;
 pub mod data_folder;
 pub mod default_file;
 mod error;
@@ -44,7 +44,7 @@ mod template;
 mod tests;
 mod value;
 
-pub use config::{Config, Variables};
+pub use configuration::{Config, Variables};
 pub use error::{ConfigError, ConfigErrors, MAX_ERRORS};
 pub use gpio::{Bias, Pin};
 pub use include::{MAX_DEPTH as MAX_GLOB_DEPTH, MAX_ENTRIES as MAX_GLOB_ENTRIES};

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::config::Config;
+use super::configuration::Config;
 use super::record::Record;
 use super::source::{DEFAULT, RawOption, RawSection, Source};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::config::Shared;
+use super::configuration::Shared;
 use super::error::ConfigError;
 use super::kind::{
     Choice, Dict, Float, Int, List, NestedList, PathKind, PinKind, Rendered, Single, TemplateKind,

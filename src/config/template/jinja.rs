@@ -18,7 +18,7 @@ use serde_json::Value as Json;
 
 use super::{MAX_OUTPUT, TemplateError};
 
-/// Instructions that one rendering may take: about 0.1 s on a slow board.
+/// Instructions that one rendering may take. Real templates take some hundred.
 pub const MAX_FUEL: u64 = 100_000;
 /// How deeply a template's value may nest where it becomes JSON; a namespace can contain itself.
 const MAX_DEPTH: usize = 64;
@@ -66,7 +66,7 @@ impl Engine {
 
     /// The error is a sentence.
     pub(in crate::config) fn compile(&self, source: &str) -> Result<Template, String> {
-        // The clone shares filters, tests and globals: it costs some 200 bytes.
+        // The clone shares filters, tests and globals with the original.
         let mut environment = self.environment.clone();
         environment.add_template_owned(NAME, source.to_owned()).map_err(|error| error.to_string())?;
         Ok(Template { source: source.into(), environment: Arc::new(environment) })
