@@ -1,6 +1,7 @@
 //! What a change of a file or directory looks like to clients.
 
-use std::fs::Metadata;
+use std::fs::{self, Metadata};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 
 use serde::Serialize;
@@ -67,9 +68,20 @@ pub struct FileAction {
 }
 
 impl FileAction {
-    /// A change of something that is there now.
-    pub(super) fn of(action: Action, place: &Place, stat: &Stat, level: Level) -> Self {
-        Self { action, item: Item::new(&place.root.name, &place.path, stat, level), source_item: None }
+    /// A change of something that is there now. Links are told as what they lead to; one that leads nowhere is
+    /// told as itself. Blocking.
+    pub(super) fn now(action: Action, place: &Place) -> io::Result<Self> {
+        let entry = fs::symlink_metadata(&place.on_disk)?;
+        let metadata = if entry.is_symlink() { fs::metadata(&place.on_disk).ok() } else { None };
+        let metadata = metadata.as_ref().unwrap_or(&entry);
+        let level = fs::canonicalize(&place.on_disk).map_or(Level::Read, |real| place.policy.level(&real));
+        // A linked file is told as read-only (spec behaviour.md §5.1).
+        let level = if entry.is_symlink() && !metadata.is_dir() { level.min(Level::Read) } else { level };
+        Ok(Self {
+            action,
+            item: Item::new(&place.root.name, &place.path, &metadata.into(), level),
+            source_item: None,
+        })
     }
 
     /// A change that left nothing.

@@ -5,6 +5,7 @@
 
 mod action;
 mod archive;
+mod background;
 mod busy;
 mod claims;
 mod download;
@@ -16,8 +17,11 @@ mod path;
 mod range;
 mod roots;
 mod temp;
+mod told;
 mod transfer;
 mod upload;
+mod walk;
+mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,11 +39,13 @@ pub use path::{RelPath, RootPath, is_gcode, is_ufp};
 pub use range::{Conditions, Selection};
 pub use roots::{Access, Root, RootInfo, Roots};
 pub use upload::{BUFFER, Upload, UploadTarget};
+pub use watch::{BUNDLE, LONGEST_BUNDLE, MAX_PENDING, MAX_WATCHES, PAIRING, REPEAT, SETTLE};
 
-use crate::api::{Error, Result};
+use crate::api::{Error, Result, Warnings};
 use crate::tasks::Spawner;
 use claims::Claims;
 use ops::Job;
+use watch::Watcher;
 
 /// What the file manager works with.
 pub struct Setup {
@@ -49,8 +55,23 @@ pub struct Setup {
     pub loaded: LoadedFn,
     /// Gets every change.
     pub sink: Sink,
+    /// Gets the warnings of this part.
+    pub warnings: Arc<Warnings>,
+    /// How changes by other programs are seen.
+    pub observer: Observer,
+    /// Whether there are warnings when not everything can be watched (`enable_observer_warnings`).
+    pub observer_warnings: bool,
     /// The largest upload, in bytes (spec config.md §3, `max_upload_size`).
     pub max_upload: u64,
+}
+
+/// `file_system_observer` (spec config.md §3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Observer {
+    /// The kernel tells of them.
+    Inotify,
+    /// Not at all; what requests change is told all the same.
+    None,
 }
 
 /// The file manager. Clones are handles of the same one.
@@ -62,12 +83,34 @@ struct Inner {
     roots: Roots,
     claims: Arc<Claims>,
     lock: Arc<Mutex<()>>,
+    watcher: Option<Arc<Watcher>>,
+    /// Whether clients are told when a root is registered.
+    running: AtomicBool,
 }
 
 impl Files {
-    /// A file manager without roots.
+    /// A file manager without roots. Starts what works in the background.
     pub fn new(setup: Setup) -> Self {
-        Self(Arc::new(Inner { setup, roots: Roots::default(), claims: Arc::default(), lock: Arc::default() }))
+        let claims = Arc::<Claims>::default();
+        let watcher = match setup.observer {
+            Observer::None => None,
+            Observer::Inotify => Watcher::new(claims.clone())
+                .inspect_err(|error| {
+                    setup.warnings.add(format!("Changes by other programs are not seen: {error}"))
+                })
+                .ok()
+                .map(Arc::new),
+        };
+        let files = Self(Arc::new(Inner {
+            setup,
+            roots: Roots::default(),
+            claims,
+            lock: Arc::default(),
+            watcher,
+            running: AtomicBool::new(false),
+        }));
+        files.watch();
+        files
     }
 
     /// The roots and reserved paths.
@@ -221,9 +264,13 @@ impl Files {
         work: impl FnOnce(&Job) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let guard = self.0.lock.lock_arc().await;
-        let job = self.job();
+        let (job, watcher) = (self.job(), self.0.watcher.clone());
         smol::unblock(move || {
             let result = work(&job);
+            // While the paths are claimed, so that the watcher does not tell of them, too.
+            if let Some(watcher) = watcher {
+                watcher.drain(&job.policy);
+            }
             drop(job);
             drop(guard);
             result

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::action::{Action, FileAction, Stat};
+use super::action::{Action, FileAction};
 use super::busy::{LoadedFn, check_not_in_use};
 use super::claims::Claim;
 use super::path::{RootPath, check_new_name};
@@ -39,14 +39,7 @@ impl Job {
 
     /// The answer for something that is there now at a place.
     pub(super) fn done(&self, action: Action, place: &Place) -> Result<FileAction> {
-        let error = |error| failed("inspect", &place.display(), error);
-        let is_link = fs::symlink_metadata(&place.on_disk).map_err(error)?.is_symlink();
-        // A link that leads nowhere can be moved; it is told as itself.
-        let metadata =
-            fs::metadata(&place.on_disk).or_else(|_| fs::symlink_metadata(&place.on_disk)).map_err(error)?;
-        let level = fs::canonicalize(&place.on_disk).map_or(Level::Read, |real| self.policy.level(&real));
-        let level = if is_link && !metadata.is_dir() { level.min(Level::Read) } else { level };
-        Ok(FileAction::of(action, place, &Stat::from(&metadata), level))
+        FileAction::now(action, place).map_err(|error| failed("inspect", &place.display(), error))
     }
 }
 

@@ -127,7 +127,7 @@ impl Roots {
     }
 
     /// Forgets a root.
-    pub fn unregister(&self, name: &str) {
+    pub(super) fn unregister(&self, name: &str) {
         self.change(|policy| policy.roots.retain(|root| root.name != name));
     }
 
@@ -244,6 +244,12 @@ impl Policy {
             .filter_map(|(path, level)| Some((path.file_name()?, level)))
             .collect();
         EntryLevels { level: self.level(real), special }
+    }
+
+    /// Whether a true path is reserved in any way.
+    pub(super) fn is_reserved(&self, real: &Path) -> bool {
+        real.components().any(|part| part.as_os_str() == ".git")
+            || self.reserved_paths().any(|(path, _)| real.starts_with(path))
     }
 
     /// Whether a reserved path lies below this true path: it must not be moved or deleted with it.

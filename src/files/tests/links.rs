@@ -144,14 +144,24 @@ fn a_root_may_be_a_link_and_must_exist() {
     let bench = Bench::new();
     bench.write("elsewhere/a.gcode", "");
     link("elsewhere", bench.path("linked"));
-    let root = bench.files.roots().register("linked", &bench.path("linked"), Access::Write).unwrap();
-    assert_eq!(root.path, fs::canonicalize(bench.path("elsewhere")).unwrap());
-    bench.run(bench.files.delete_file("linked/a.gcode")).unwrap();
-    let warning = bench.files.roots().register("none", &bench.path("none"), Access::Read).unwrap_err();
-    assert!(warning.contains("none"), "{warning}");
     bench.write("file", "");
-    assert!(bench.files.roots().register("none", &bench.path("file"), Access::Read).is_err());
-    assert_eq!(bench.files.roots().names(), ["config", "logs", "gcodes", "linked"]);
-    bench.files.roots().unregister("linked");
-    assert_eq!(status(bench.run(bench.files.list("linked"))), 400);
+    bench.run(async {
+        let files = &bench.files;
+        files.register_root("linked", bench.path("linked"), Access::Write).await.unwrap();
+        let root = files.roots().get("linked").unwrap();
+        assert_eq!(root.path, fs::canonicalize(bench.path("elsewhere")).unwrap());
+        files.delete_file("linked/a.gcode").await.unwrap();
+        let warning = files.register_root("none", bench.path("none"), Access::Read).await.unwrap_err();
+        assert!(warning.contains("none"), "{warning}");
+        assert!(files.register_root("none", bench.path("file"), Access::Read).await.is_err());
+        assert_eq!(files.roots().names(), ["config", "logs", "gcodes", "linked"]);
+        files.unregister_root("linked").await;
+        assert_eq!(status(files.list("linked").await), 400);
+        // Re-registering lets a root lead elsewhere.
+        files.register_root("gcodes", bench.path("elsewhere"), Access::Read).await.unwrap();
+        assert_eq!(files.roots().list()[2].permissions, "r");
+    });
+    let mut told = bench.told_text(3);
+    told.sort();
+    assert_eq!(told, ["delete_file linked/a.gcode", "root_update gcodes/.", "root_update linked/."]);
 }

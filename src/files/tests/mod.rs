@@ -4,6 +4,7 @@ mod links;
 mod listing;
 mod requests;
 mod uploads;
+mod watching;
 
 use std::fs;
 use std::future::Future;
@@ -35,6 +36,10 @@ impl Bench {
     }
 
     fn with_limit(max_upload: u64) -> Self {
+        Self::with(max_upload, Observer::None)
+    }
+
+    fn with(max_upload: u64, observer: Observer) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let executor = Arc::new(Executor::new());
         let told = Arc::<std::sync::Mutex<Vec<FileAction>>>::default();
@@ -44,13 +49,18 @@ impl Bench {
             spawner: Spawner::new(&executor),
             loaded: Arc::new(move || lock(&load).clone()),
             sink: Arc::new(move |action: &FileAction| lock(&sink).push(action.clone())),
+            warnings: Arc::default(),
+            observer,
+            observer_warnings: true,
             max_upload,
         });
+        let bench = Self { dir, executor, files, told, loaded };
         for (name, access) in [("config", Access::Write), ("logs", Access::Read), ("gcodes", Access::Write)] {
-            fs::create_dir(dir.path().join(name)).unwrap();
-            files.roots().register(name, &dir.path().join(name), access).unwrap();
+            fs::create_dir(bench.path(name)).unwrap();
+            bench.run(bench.files.register_root(name, bench.path(name), access)).unwrap();
         }
-        Self { dir, executor, files, told, loaded }
+        bench.files.start();
+        bench
     }
 
     /// A path in the data folder.
