@@ -4,8 +4,11 @@
 //! the pictures to be written from what they found, [`objects`] marks objects for Klipper, [`package`] takes G-code out
 //! of archives. Nothing here opens a file or knows a path.
 
+mod bgcode;
 mod commands;
 mod field;
+mod flashprint;
+mod heatshrink;
 mod motion;
 pub mod objects;
 pub mod package;

@@ -112,6 +112,11 @@ impl Sink {
         }
     }
 
+    /// Offers a number read from several lines; such a value is as well founded as the first row of a table.
+    pub(super) fn found(&mut self, field: Field, take: Take, number: f64) {
+        self.offer(field, 0, take, Value::Float(number));
+    }
+
     /// Sets a value, whatever is there.
     pub(super) fn set(&mut self, field: Field, value: Value) {
         self.slots[field as usize] = Some((0, value));
@@ -149,15 +154,20 @@ impl Sink {
     }
 }
 
-/// Offers what the table says about one comment (its text without `;`).
-pub(super) fn apply(table: &[Rule], comment: &[u8], window: Window, sink: &mut Sink) {
+/// Offers what the rows of a table say about one comment (its text without `;`).
+pub(super) fn apply<'a>(
+    rules: impl Iterator<Item = &'a Rule>,
+    comment: &[u8],
+    window: Window,
+    sink: &mut Sink,
+) {
     let Some((key, value)) = text::key_value(comment) else { return };
-    for (row, rule) in table.iter().enumerate() {
+    for (rank, rule) in (0..).step_by(2).zip(rules) {
         if text::fits(rule.key, key)
             && let Some(distance) = rule.at.distance(window)
             && let Some(value) = (rule.read)(value)
         {
-            sink.offer(rule.field, row as Rank * 2 + distance, rule.take, value);
+            sink.offer(rule.field, rank + distance, rule.take, value);
         }
     }
 }
@@ -225,6 +235,42 @@ pub(super) mod read {
     /// A duration in whole seconds.
     pub(in super::super) fn duration(value: &[u8]) -> Option<Value> {
         text::duration(value).map(|seconds| Value::Int(seconds.round() as i64))
+    }
+
+    /// A duration in seconds, or a plain number of them.
+    pub(in super::super) fn seconds(value: &[u8]) -> Option<Value> {
+        text::duration(value).map(Value::Float).or_else(|| number(value))
+    }
+
+    /// The sum of the lengths of a line, each with its unit (`1.25m, 2.5m` or `44.8mm (0.1cm3)`), in mm.
+    pub(in super::super) fn lengths(value: &[u8]) -> Option<Value> {
+        let metres = text::sum_of_unit(value, b"m").map(|metres| metres * 1e3);
+        let sum = match (metres, text::sum_of_unit(value, b"mm")) {
+            (None, None) => return None,
+            (a, b) => a.unwrap_or(0.0) + b.unwrap_or(0.0),
+        };
+        // 1.1 m are 1100 mm, not 1100.0000000000002
+        Some(Value::Float((sum * 1e6).round() / 1e6))
+    }
+
+    /// The sum of the weights of a line that have their unit, g.
+    pub(in super::super) fn grams(value: &[u8]) -> Option<Value> {
+        text::sum_of_unit(value, b"g").map(Value::Float)
+    }
+
+    /// The number of a layer that counts from 0, as the number of layers up to it.
+    pub(in super::super) fn layers_up_to(value: &[u8]) -> Option<Value> {
+        text::integer(value).filter(|number| *number >= 0).map(|number| Value::Int(number + 1))
+    }
+
+    /// A number above 0: 0 says that nothing is set.
+    pub(in super::super) fn positive(value: &[u8]) -> Option<Value> {
+        text::number(value).filter(|number| *number > 0.0).map(Value::Float)
+    }
+
+    /// A height that a print can have: CuraEngine run by itself writes 0.01 for "unknown".
+    pub(in super::super) fn height(value: &[u8]) -> Option<Value> {
+        text::number(value).filter(|number| (0.05..MAX_LENGTH).contains(number)).map(Value::Float)
     }
 
     /// A JSON array of texts, spaced as Python's `json` writes it, which is what clients have always received.

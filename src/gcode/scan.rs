@@ -4,9 +4,9 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use super::field::{Field, Metadata, Value};
 use super::rules::{self, Sink, Window};
-use super::slicers::{self, Family, Identity, Watch};
+use super::slicers::{self, Family, Watch};
 use super::thumbnail::{Extractor, Thumbnail};
-use super::{commands, motion, objects, text};
+use super::{bgcode, commands, flashprint, motion, objects, text};
 
 /// Size of the window at the beginning of a file, not counting embedded pictures, and of that at its end, bytes
 /// (spec behaviour.md §6.1). Only one of them is in memory at a time.
@@ -39,6 +39,8 @@ pub struct Scanner {
     head: Vec<u8>,
     /// What has been read, once the head was full.
     reading: Option<Reading>,
+    /// The picture of a file that has it in a header of its own.
+    picture: Option<Thumbnail>,
     /// Bytes fed.
     fed: u64,
 }
@@ -52,7 +54,7 @@ impl Default for Scanner {
 impl Scanner {
     /// A scanner at the beginning of a file.
     pub fn new() -> Self {
-        Scanner { extractor: Extractor::default(), head: Vec::new(), reading: None, fed: 0 }
+        Scanner { extractor: Extractor::default(), head: Vec::new(), reading: None, picture: None, fed: 0 }
     }
 
     /// Takes the next bytes of the file.
@@ -67,7 +69,7 @@ impl Scanner {
                 head.extend_from_slice(&text[..text.len().min(room)]);
             }
         });
-        if at_head && self.head.len() >= WINDOW {
+        if at_head && self.head.len() >= WINDOW && !self.is_binary() {
             self.read_head(Window::Head);
         }
     }
@@ -83,6 +85,9 @@ impl Scanner {
     /// # Errors
     /// Those of `file`.
     pub fn finish<F: Read + Seek>(mut self, file: &mut F) -> io::Result<Scan> {
+        if self.is_binary() {
+            return read_binary(file);
+        }
         let length = self.fed;
         if self.reading.is_none() {
             self.read_head(Window::Whole);
@@ -94,15 +99,26 @@ impl Scanner {
         Ok(self.into_scan())
     }
 
+    /// Whether the file is binary G-code, which is read as a file once it is complete.
+    fn is_binary(&self) -> bool {
+        self.head.starts_with(bgcode::MAGIC)
+    }
+
     fn read_head(&mut self, window: Window) {
         if window == Window::Head {
             // the window ends anywhere: its last line is only part of one
             self.head
                 .truncate(memchr::memrchr(b'\n', &self.head).map_or(self.head.len(), |newline| newline + 1));
         }
-        let mut reading = Reading::new(&self.head);
+        let header = flashprint::Header::read(&self.head);
+        let start = header.map_or(0, |header| header.start);
+        let mut reading = Reading::new(&self.head[start..]);
         let extractor = &self.extractor;
-        reading.window(&self.head, window, |offset| extractor.locate(offset));
+        reading.window(&self.head[start..], window, |offset| extractor.locate(start + offset));
+        if let Some(header) = header {
+            header.note(&mut reading.sink);
+            self.picture = Some(Thumbnail::embedded(header.picture.to_vec()));
+        }
         self.head.clear();
         self.reading = Some(reading);
     }
@@ -115,7 +131,8 @@ impl Scanner {
     }
 
     fn into_scan(self) -> Scan {
-        let thumbnails = self.extractor.finish();
+        let mut thumbnails = self.extractor.finish();
+        thumbnails.extend(self.picture);
         let metadata = self.reading.map(Reading::finish).unwrap_or_default();
         Scan { metadata, thumbnails }
     }
@@ -131,7 +148,7 @@ pub fn read<F: Read + Seek>(file: &mut F) -> io::Result<Scan> {
     file.seek(SeekFrom::Start(0))?;
     let mut scanner = Scanner::new();
     let mut chunk = vec![0; CHUNK];
-    while !scanner.head_is_full() {
+    while !scanner.head_is_full() && !scanner.is_binary() {
         let count = read_some(file, &mut chunk)?;
         if count == 0 {
             break;
@@ -139,6 +156,9 @@ pub fn read<F: Read + Seek>(file: &mut F) -> io::Result<Scan> {
         scanner.feed(&chunk[..count]);
     }
     drop(chunk);
+    if scanner.is_binary() {
+        return read_binary(file);
+    }
     if scanner.head_is_full() {
         let start = length.saturating_sub(WINDOW as u64);
         let tail = read_at(file, start, std::mem::take(&mut scanner.head), WINDOW)?;
@@ -153,6 +173,19 @@ pub fn read<F: Read + Seek>(file: &mut F) -> io::Result<Scan> {
         scanner.read_head(Window::Whole);
     }
     Ok(scanner.into_scan())
+}
+
+/// Reads the metadata blocks of binary G-code.
+fn read_binary<F: Read + Seek>(file: &mut F) -> io::Result<Scan> {
+    let bgcode::Binary { sink, thumbnails } = bgcode::read(file)?;
+    Ok(Scan { metadata: record(sink), thumbnails })
+}
+
+/// The record of what was found, with the fields that every file has.
+fn record(mut sink: Sink) -> Metadata {
+    sink.set_default(Field::Slicer, Value::Text("Unknown".to_owned()));
+    sink.set_default(Field::SlicerVersion, Value::Text("?".to_owned()));
+    sink.into_metadata()
 }
 
 /// One `read`, repeated if a signal came in between.
@@ -193,11 +226,10 @@ impl Reading {
     /// Finds out whose file it is from its beginning.
     fn new(head: &[u8]) -> Self {
         let head = head.strip_prefix(BOM).unwrap_or(head);
-        let claim = text::lines(head).find_map(|line| slicers::identify(text::comment(line.bytes)?));
-        let (identity, family) = claim.unwrap_or_else(|| (Identity::unknown(), &slicers::UNKNOWN));
+        let (identity, family) =
+            slicers::identify(text::lines(head).filter_map(|line| text::comment(line.bytes)));
         let mut sink = Sink::default();
-        sink.set(Field::Slicer, Value::Text(identity.name));
-        sink.set(Field::SlicerVersion, Value::Text(identity.version));
+        identity.note(&mut sink);
         Reading { family, watch: Watch::default(), sink, processors: Vec::new(), start: None, end: None }
     }
 
@@ -207,9 +239,9 @@ impl Reading {
         for line in text::lines(bytes) {
             (self.family.watch)(&mut self.watch, line.bytes, window, &mut self.sink);
             if let Some(comment) = text::comment(line.bytes) {
-                rules::apply(self.family.table, comment, window, &mut self.sink);
+                rules::apply(self.family.rules(), comment, window, &mut self.sink);
                 self.note_processor(comment);
-            } else if commands::is_command(line.bytes) {
+            } else if commands::is_command(line.bytes) && line.bytes.last() != Some(&0) {
                 last = Some(line.next);
                 if self.start.is_none() {
                     self.start = Some(locate(line.start).saturating_sub(1));
@@ -238,13 +270,13 @@ impl Reading {
     }
 
     fn finish(mut self) -> Metadata {
-        (self.family.finish)(&mut self.sink);
+        (self.family.finish)(&self.watch, &mut self.sink);
         for (field, offset) in [(Field::GcodeStartByte, self.start), (Field::GcodeEndByte, self.end)] {
             if let Some(offset) = offset.and_then(|offset| i64::try_from(offset).ok()) {
                 self.sink.set(field, Value::Int(offset));
             }
         }
-        let mut metadata = self.sink.into_metadata();
+        let mut metadata = record(self.sink);
         metadata.file_processors = self.processors;
         metadata
     }

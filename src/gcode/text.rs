@@ -158,6 +158,23 @@ pub(super) fn numbers(text: &[u8]) -> Vec<f64> {
     found
 }
 
+/// The sum of the numbers in `text` that have the given unit. `None` if none has.
+pub(super) fn sum_of_unit(text: &[u8], unit: &[u8]) -> Option<f64> {
+    let mut sum = None;
+    let mut rest = text;
+    while let Some(at) = rest.iter().position(|byte| byte.is_ascii_digit()) {
+        let point = usize::from(at > 0 && rest[at - 1] == b'.');
+        let Some((number, after)) = leading_number(&rest[at - point..]) else { break };
+        let word = after.trim_ascii_start();
+        let length = word.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'^').count();
+        if &word[..length] == unit {
+            sum = Some(sum.unwrap_or(0.0) + number);
+        }
+        rest = &word[length..];
+    }
+    sum
+}
+
 /// `text` as UTF-8 with invalid bytes dropped, surrounding blanks and quotes removed.
 pub(super) fn text(text: &[u8]) -> String {
     let text = text.trim_ascii();
@@ -275,6 +292,14 @@ mod tests {
         assert_eq!(duration(b"1 hour 12 min 5 sec"), Some(4_325.0));
         assert_eq!(duration(b"0 hours 31 minutes"), Some(1_860.0));
         assert_eq!(duration(b"soon"), None);
+    }
+
+    #[test]
+    fn units() {
+        assert_eq!(sum_of_unit(b"1482.1mm, 34.4mm (3.6cm3)", b"mm"), Some(1516.5));
+        assert_eq!(sum_of_unit(b"1.167m 3.0g", b"m"), Some(1.167));
+        assert_eq!(sum_of_unit(b"1.167m .5 g", b"g"), Some(0.5));
+        assert_eq!(sum_of_unit(b"782066mm3", b"mm"), None);
     }
 
     #[test]

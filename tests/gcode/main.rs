@@ -43,4 +43,5 @@ mod support {
     }
 }
 
+mod objects;
 mod reference;

@@ -38,8 +38,13 @@ impl Mark<'_> {
 
 /// Comments that say which object follows: how they begin, and what the name ends before. PrusaSlicer and its family,
 /// Slic3r; BambuStudio; Cura; ideaMaker.
-const STARTS: [&str; 4] =
-    ["printing object ", "start printing object, unique label id: ", "MESH:", "PRINTING:"];
+const STARTS: [&str; 5] = [
+    "printing object ",
+    "start printing object, unique label id: ",
+    "start printing object, unique id: ",
+    "MESH:",
+    "PRINTING:",
+];
 /// Comments that end an object.
 const ENDS: [&str; 3] = ["stop printing object", "TIME_ELAPSED:", "PRINTING_TIME:"];
 /// Names that stand for no object: skirts, supports and the like of Cura and ideaMaker.

@@ -195,13 +195,13 @@ impl Survey {
     }
 }
 
-/// A name that Klipper's parser takes as one word: letters, digits, `_`, `-` and `.`, different from those taken even
+/// A name that Klipper's parser takes as one word: letters, digits, `_` and `-`, different from those taken even
 /// without regard to case, as Klipper compares them.
 fn free_name(label: &[u8], taken: &[String]) -> String {
     let mut name = String::new();
     for byte in label.iter().take(MAX_NAME) {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' => name.push(*byte as char),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' => name.push(*byte as char),
             _ if name.ends_with('_') => {}
             _ => name.push('_'),
         }

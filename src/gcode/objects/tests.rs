@@ -55,7 +55,7 @@ fn cura_and_idea_maker() {
     let idea = text(
         "G28\n;PRINTING: NON-OBJECT\n;PRINTING_ID: -1\n;PRINTING: p.3mf\n;PRINTING_ID: 0\nG1 X1 Y1 E1\n;PRINTING_TIME: 3\n",
     );
-    assert_eq!(idea.matches("NAME=p.3mf").count(), 3);
+    assert_eq!(idea.matches("NAME=p_3mf").count(), 3);
     let bambu = text(
         "G28\n; start printing object, unique label id: 15\nG1 X1 Y1 E1\n; stop printing object, unique label id: 15\n",
     );

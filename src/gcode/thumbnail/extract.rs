@@ -250,7 +250,9 @@ impl Block {
     /// Reads one line, keeping at most `room` bytes.
     fn read(&mut self, line: &[u8], room: usize) -> Progress {
         let Some(comment) = text::comment(line.trim_ascii_end()) else { return Progress::Broken };
-        if comment.starts_with(&self.tag) && comment.ends_with(b" end") {
+        // some begin with `thumbnail_QOI` and end with `thumbnail`
+        let ends = comment.strip_suffix(b" end").is_some_and(|tag| tag == self.tag || tag == b"thumbnail");
+        if ends {
             Progress::Complete
         } else if self.decode(comment, room) {
             Progress::More

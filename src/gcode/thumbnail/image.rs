@@ -7,7 +7,7 @@ use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
 use super::pixels::{Collect, Discard, Rows, Shrink, encode_png};
-use super::qoi;
+use super::{bmp, qoi};
 
 /// Longest side of a picture, pixels.
 const MAX_SIDE: u32 = 8_192;
@@ -56,10 +56,10 @@ impl Picture {
             decode_jpeg(&data, &mut Discard)?;
             Some(Picture { data, format: Format::Jpeg, width, height })
         } else {
-            let (width, height) = qoi::size(&data)?;
+            let (width, height) = qoi::size(&data).or_else(|| bmp::size(&data))?;
             take(budget, width, height).filter(|pixels| *pixels <= MAX_WHOLE)?;
             let mut whole = Collect::default();
-            qoi::decode(&data, &mut whole)?;
+            qoi::decode(&data, &mut whole).or_else(|| bmp::decode(&data, &mut whole))?;
             let data = encode_png(&whole.rgba, width, height).ok()?;
             Some(Picture { data, format: Format::Png, width, height })
         }

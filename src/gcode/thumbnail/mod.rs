@@ -1,5 +1,6 @@
 //! Pictures embedded in sliced files: finding them, checking them, and making the files that clients load.
 
+mod bmp;
 mod extract;
 mod image;
 mod pixels;

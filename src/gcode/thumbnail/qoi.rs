@@ -16,6 +16,9 @@ pub(super) fn size(data: &[u8]) -> Option<(u32, u32)> {
 /// Decodes into `rows`. `None` if the data ends too early.
 pub(super) fn decode(data: &[u8], rows: &mut dyn Rows) -> Option<()> {
     let (width, height) = size(data)?;
+    if height == 0 {
+        return None;
+    }
     let mut bytes = data[HEADER..].iter().copied();
     let mut seen = [[0u8; CHANNELS]; 64];
     let mut pixel = [0, 0, 0, 255];
