@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use async_signal::{Signal, Signals};
 use futures_lite::StreamExt;
-use perigee::config::{ProcessOptions, data_folder, default_file};
+use perigee::config::{Paths, ProcessOptions, data_folder, default_file};
+use perigee::logging::{self, LogOptions};
 use perigee::server::{Process, Server, StartError, Stop};
 use smol::Executor;
 
@@ -30,7 +31,29 @@ pub(super) fn prepare(options: &ProcessOptions) -> std::io::Result<Process> {
         Ok(_) => {}
         Err(error) => warnings.push(format!("No configuration could be written: {error}")),
     }
-    Ok(Process { paths, warnings })
+    let (log, warning) = logging::start(LogOptions {
+        file: paths.log_file.clone(),
+        structured: options.structured_logging,
+        verbose: options.verbose,
+        header: header(&paths),
+    })?;
+    logging::log_panics(&log);
+    warnings.extend(warning);
+    Ok(Process { paths, log, warnings })
+}
+
+/// What each log file begins with.
+fn header(paths: &Paths) -> Vec<(String, String)> {
+    let command: Vec<_> = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    [
+        ("version", concat!("Perigee ", env!("CARGO_PKG_VERSION")).to_owned()),
+        ("command line", command.join(" ")),
+        ("data folder", paths.data_path.display().to_string()),
+        ("configuration", paths.config_file.display().to_string()),
+        ("unix socket", paths.unix_socket.display().to_string()),
+    ]
+    .map(|(name, text)| (name.to_owned(), text))
+    .into()
 }
 
 /// Runs the server, again after each restart, until a signal ends it. `started` is told of each run.
@@ -49,12 +72,12 @@ pub(super) fn serve(process: &Process, started: impl Fn(&Server)) -> ExitCode {
             Ok(Stop::Restart) => {}
             Ok(Stop::Exit) => {
                 log::info!("Stopped");
-                log::logger().flush();
+                process.log.stop();
                 return ExitCode::SUCCESS;
             }
             Err(error) => {
                 log::error!("{error}");
-                log::logger().flush();
+                process.log.stop();
                 eprintln!("perigee: {error}");
                 return ExitCode::FAILURE;
             }

@@ -12,7 +12,7 @@ use crate::api::{Call, Connections, Endpoint, Error, NoParams, Reply, Result, Ta
 use crate::config::Config;
 use crate::files::Files;
 use crate::klippy::Klippy;
-use crate::logging;
+use crate::logging::LogControl;
 use crate::tasks::Spawner;
 
 /// The version of the API (spec api.md, title).
@@ -39,6 +39,8 @@ pub struct Parts {
     pub warnings: Arc<Warnings>,
     /// Starts tasks.
     pub spawner: Spawner,
+    /// The log of the process, where there is one.
+    pub log: Option<LogControl>,
     /// Ends this run of the server and begins another.
     pub restart: Box<dyn Fn() + Send + Sync>,
 }
@@ -156,7 +158,7 @@ impl Server {
         let mut outcome = RolledOver::default();
         for name in chosen {
             let rolled = match name {
-                "moonraker" => smol::unblock(|| Err::<(), _>("x".to_string())).await,
+                "moonraker" => self.roll_own_log().await,
                 _ => Err(self.klipper_rollover_refusal()),
             };
             match rolled {
@@ -167,6 +169,11 @@ impl Server {
             }
         }
         Ok(Reply::of(&outcome))
+    }
+
+    async fn roll_own_log(&self) -> std::result::Result<(), String> {
+        let log = self.parts.log.clone().ok_or("There is no log")?;
+        smol::unblock(move || log.rollover().map(drop).map_err(|error| error.to_string())).await
     }
 
     /// Klipper keeps its log open, so its log can only be rolled over by stopping it, and that takes a service

@@ -14,9 +14,10 @@ use crate::api::outbox::CloseReason;
 use crate::api::table::Description;
 use crate::api::{Connections, Event, Events, Notification, Table, Warnings};
 use crate::components::{connection, data_store, files as files_part, printer, server as server_part};
-use crate::config::{self, Config, ConfigErrors, Paths, ProcessOptions, Variables};
-use crate::files::{Access, FileAction, Files, LoadedFile};
+use crate::config::{self, Config, ConfigErrors, Paths, Variables};
+use crate::files::{self, Access, FileAction, Files, LoadedFile};
 use crate::klippy::{self, Klippy, KlippyState};
+use crate::logging::LogControl;
 use crate::tasks::Spawner;
 use crate::transport::http::{self, Site};
 use crate::transport::unix_socket::UnixSocket;
@@ -64,10 +65,12 @@ impl std::fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 /// What the process is and stays through all runs.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Process {
     /// Where things are.
     pub paths: Paths,
+    /// The log.
+    pub log: LogControl,
     /// Warnings from before the first run.
     pub warnings: Vec<String>,
 }
@@ -134,8 +137,12 @@ impl Server {
         let stop = bounded(1);
         let restart = stop.0.clone();
         let restart = Box::new(move || drop(restart.try_send(Stop::Restart)));
-        let built = build(&process.paths, &config, &settings, &warnings, &spawner, restart);
+        let built = build(&config, &settings, &warnings, &spawner, Some(process.log.clone()), restart);
         let Built { events, connections, klippy, files, table, upload_paths } = built;
+
+        let writable = settings.files.enable_config_write_access;
+        open_roots(&files, &process.paths, writable, &warnings).await;
+        process.log.set_header_item("config", &config.masked_text());
 
         // what the configuration has left over is known now
         config.warnings().into_iter().chain(config.unparsed_warnings()).for_each(|text| warnings.add(text));
@@ -155,7 +162,7 @@ impl Server {
             cors: settings.cors.clone(),
             upload_paths,
         };
-        let site = Site::new(context.clone(), klippy.clone(), files, warnings.clone(), options);
+        let site = Site::new(context.clone(), klippy.clone(), files.clone(), warnings.clone(), options);
         match UnixSocket::bind(&process.paths.unix_socket) {
             Ok(socket) => spawner.spawn(socket.run(context)),
             Err(error) => warnings.add(format!(
@@ -165,6 +172,7 @@ impl Server {
         }
         let listeners = listen(&settings.server.host, settings.server.port).await?;
         http::run(listeners, site).await;
+        files.start();
         spawner.spawn(klippy.clone().run());
         Ok(Self { executor, events, klippy, connections, stop })
     }
@@ -205,11 +213,11 @@ struct Built {
 
 /// Builds all parts, each from its options and the parts below it.
 fn build(
-    paths: &Paths,
     config: &Config,
     settings: &Settings,
     warnings: &Arc<Warnings>,
     spawner: &Spawner,
+    log: Option<LogControl>,
     restart: Box<dyn Fn() + Send + Sync>,
 ) -> Built {
     // floor 2 and 3: connections, Klippy, files
@@ -223,7 +231,7 @@ fn build(
         events.clone(),
         spawner.clone(),
     );
-    let files = build_files(paths, settings, &klippy, &events, warnings, spawner);
+    let files = build_files(settings, &klippy, &events, warnings, spawner);
 
     // floor 4: the parts of the API
     let mut table = Table::default();
@@ -235,6 +243,7 @@ fn build(
             config: config.clone(),
             warnings: warnings.clone(),
             spawner: spawner.clone(),
+            log,
             restart,
         },
         Vec::new(),
@@ -267,31 +276,29 @@ fn build(
 
 /// Every endpoint that this build has, with every part of it configured.
 pub fn describe_api() -> Vec<Description> {
-    let paths = ProcessOptions { data_path: Some("/nonexistent".into()), ..Default::default() }.paths(None);
-    let config = Config::parse("moonraker.conf", EVERYTHING, &Variables::new(paths.data_path.clone()));
+    let config = Config::parse("moonraker.conf", EVERYTHING, &Variables::new("/".into()));
     let read = config.and_then(|config| match Settings::read(&config) {
         Ok(settings) => Ok((config, settings)),
         Err(_) => Err(config.errors()),
     });
     let Ok((config, settings)) = read else { return Vec::new() };
     let spawner = Spawner::new(&Arc::new(Executor::new()));
-    build(&paths, &config, &settings, &Arc::default(), &spawner, Box::new(|| {})).table.describe()
+    build(&config, &settings, &Arc::default(), &spawner, None, Box::new(|| {})).table.describe()
 }
 
 /// A configuration that has every section.
 const EVERYTHING: &str = "[server]\n[octoprint_compat]\n";
 
-/// The file manager with the roots of the data folder.
+/// The file manager, without its roots.
 fn build_files(
-    paths: &Paths,
     settings: &Settings,
     klippy: &Arc<Klippy>,
     events: &Arc<Events>,
-    warnings: &Warnings,
+    warnings: &Arc<Warnings>,
     spawner: &Spawner,
 ) -> Files {
     let (loaded_from, told) = (Arc::downgrade(klippy), Arc::downgrade(events));
-    let files = Files::new(crate::files::Setup {
+    Files::new(files::Setup {
         spawner: spawner.clone(),
         loaded: Arc::new(move || loaded_file(&*loaded_from.upgrade()?)),
         sink: Arc::new(move |action: &FileAction| {
@@ -299,23 +306,33 @@ fn build_files(
                 events.emit(&Event::Notify(Notification::new("notify_filelist_changed", action)));
             }
         }),
+        warnings: warnings.clone(),
+        observer: if settings.files.observe { files::Observer::Inotify } else { files::Observer::None },
+        observer_warnings: settings.files.enable_observer_warnings,
         max_upload: settings.server.max_upload_size,
-    });
+    })
+}
+
+/// Gives the file manager the folders of the data folder (spec behaviour.md §5.1).
+async fn open_roots(files: &Files, paths: &Paths, config_writable: bool, warnings: &Warnings) {
     let roots = files.roots();
-    let config = if settings.files.enable_config_write_access { Access::Write } else { Access::Read };
-    for (name, access) in [("config", config), ("logs", Access::Read), ("gcodes", Access::Write)] {
-        if let Err(warning) = roots.register(name, &paths.data_path.join(name), access) {
-            warnings.add(warning);
-        }
-    }
-    for name in ["database", "certs", "systemd", "backup", "moonraker.secrets", "moonraker.asvc"] {
+    for name in RESERVED {
         roots.reserve(name, &paths.data_path.join(name), false);
     }
     if let Some(log) = &paths.log_file {
         roots.register_file("moonraker.log", log);
     }
-    files
+    let config = if config_writable { Access::Write } else { Access::Read };
+    for (name, access) in [("config", config), ("logs", Access::Read), ("gcodes", Access::Write)] {
+        if let Err(warning) = files.register_root(name, paths.data_path.join(name), access).await {
+            warnings.add(warning);
+        }
+    }
 }
+
+/// What in the data folder clients neither see nor change, whatever root it may lie under.
+const RESERVED: [&str; 6] =
+    ["database", "certs", "systemd", "backup", crate::config::SECRETS_FILE, "moonraker.asvc"];
 
 /// The file that Klippy prints from, as the file manager is to protect it.
 fn loaded_file(klippy: &Klippy) -> Option<LoadedFile> {
