@@ -40,7 +40,7 @@ pub struct Parts {
     /// Starts tasks.
     pub spawner: Spawner,
     /// Ends this run of the server and begins another.
-    pub restart: Box<dyn Fn() + Send + Sync>,
+    pub restart: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// The server's own part of the API.

@@ -56,11 +56,13 @@ impl Settings {
         let server = server(config);
         let files = file_manager(config);
         let data_store = data_store(config);
+        let database = database(config);
         let cors = cors(config);
         #[cfg(feature = "octoprint_compat")]
         let octoprint_compat = octoprint_compat(config);
         #[cfg(not(feature = "octoprint_compat"))]
         config.mark_unavailable("octoprint_compat", "octoprint_compat");
+        database?;
         Ok(Self {
             server: server?,
             files: files?,
@@ -142,6 +144,14 @@ fn data_store(config: &Config) -> Result<data_store::Options, ConfigError> {
         temperature_store_size: section.int("temperature_store_size").min(0).max(86_400).or(1200)?,
         gcode_store_size: section.int("gcode_store_size").min(0).max(100_000).or(1000)?,
     })
+}
+
+/// `[database]`, whose options mean nothing any more (spec config.md §3).
+fn database(config: &Config) -> Result<(), ConfigError> {
+    let section = config.section("database");
+    section.string("database_path").deprecated().optional()?;
+    section.boolean("enable_database_debug").deprecated().optional()?;
+    Ok(())
 }
 
 /// `[authorization] cors_domains`.
