@@ -30,7 +30,7 @@ pub(super) fn prepare(options: &ProcessOptions) -> std::io::Result<Process> {
         Ok(_) => {}
         Err(error) => warnings.push(format!("No configuration could be written: {error}")),
     }
-    Ok(Process { paths, warnings, debug: options.debug })
+    Ok(Process { paths, warnings, debug: options.debug, instance_uuid: folder.instance_uuid })
 }
 
 /// Runs the server, again after each restart, until a signal ends it. `started` is told of each run.

@@ -13,6 +13,8 @@ pub mod files;
 pub mod octoprint_compat;
 pub mod printer;
 pub mod server;
+#[cfg(feature = "webcam")]
+pub mod webcam;
 
 impl From<crate::storage::Error> for crate::api::Error {
     fn from(error: crate::storage::Error) -> Self {

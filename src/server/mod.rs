@@ -76,6 +76,8 @@ pub struct Process {
     pub warnings: Vec<String>,
     /// Whether the debug endpoints are offered.
     pub debug: bool,
+    /// 32 hexadecimal digits that stay the same for the life of the data folder.
+    pub instance_uuid: String,
 }
 
 /// Reads a configuration with everything that would be used of it.
@@ -309,6 +311,13 @@ fn build(
         let extensions = Extensions::new(connections.clone(), klippy.clone(), &events);
         table.add("extensions", extensions.endpoints());
     }
+    #[cfg(feature = "webcam")]
+    {
+        use crate::components::webcam::Webcam;
+        let cameras = settings.webcams.clone();
+        let part = Webcam::new(cameras, &process.instance_uuid, storage.clone(), events.clone());
+        table.add("webcam", part.endpoints());
+    }
     let mut upload_paths = Vec::new();
     #[cfg(feature = "octoprint_compat")]
     if let Some(options) = settings.octoprint_compat.clone() {
@@ -335,7 +344,7 @@ pub fn describe_api() -> Vec<Description> {
     let context =
         Context { config: &config, settings: &settings, warnings: &Arc::default(), spawner: &spawner };
     let storage = Storage::closed(&storage::Error::failed("not opened"));
-    let process = Process { paths, warnings: Vec::new(), debug: true };
+    let process = Process { paths, warnings: Vec::new(), debug: true, instance_uuid: String::new() };
     build(&process, context, Arc::new(|| {}), &storage, &storage::OpenReport::default()).table.describe()
 }
 
