@@ -12,6 +12,8 @@ pub mod time;
 pub mod config;
 pub mod gcode;
 pub mod host;
+#[cfg(feature = "http_client")]
+pub mod http_client;
 pub mod logging;
 // floor 2
 pub mod api;

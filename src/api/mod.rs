@@ -20,6 +20,7 @@ mod warnings;
 
 pub use caller::{Caller, Identity, Role, Transport};
 pub use connection::{ClientInfo, Connection, Connections};
+pub use describe::Argument;
 pub use endpoint::{Call, Endpoint, QueryStyle, Verb};
 pub use error::{Error, Result};
 pub use event::{Event, Events, Notification};

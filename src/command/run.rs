@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_signal::{Signal, Signals};
 use futures_lite::StreamExt;
 use perigee::config::{Paths, ProcessOptions, data_folder, default_file};
-use perigee::logging::{self, LogOptions};
+use perigee::logging::{self, LogControl, LogOptions};
 use perigee::server::{Process, Server, StartError, Stop};
 use smol::Executor;
 
@@ -39,7 +39,7 @@ pub(super) fn prepare(options: &ProcessOptions) -> std::io::Result<Process> {
     })?;
     logging::log_panics(&log);
     warnings.extend(warning);
-    Ok(Process { paths, log, warnings })
+    Ok(Process { paths, log: Some(log), warnings, debug: options.debug, instance_uuid: folder.instance_uuid })
 }
 
 /// What each log file begins with.
@@ -72,12 +72,12 @@ pub(super) fn serve(process: &Process, started: impl Fn(&Server)) -> ExitCode {
             Ok(Stop::Restart) => {}
             Ok(Stop::Exit) => {
                 log::info!("Stopped");
-                process.log.stop();
+                process.log.iter().for_each(LogControl::stop);
                 return ExitCode::SUCCESS;
             }
             Err(error) => {
                 log::error!("{error}");
-                process.log.stop();
+                process.log.iter().for_each(LogControl::stop);
                 eprintln!("perigee: {error}");
                 return ExitCode::FAILURE;
             }

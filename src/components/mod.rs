@@ -1,8 +1,11 @@
 //! The parts of the API: one file or folder each. Those that a printer can do without are behind the Cargo
 //! feature of their own name.
 
+#[cfg(test)]
+mod bench;
 pub mod connection;
 pub mod data_store;
+pub mod database;
 #[cfg(feature = "extensions")]
 pub mod extensions;
 pub mod files;
@@ -10,3 +13,11 @@ pub mod files;
 pub mod octoprint_compat;
 pub mod printer;
 pub mod server;
+#[cfg(feature = "webcam")]
+pub mod webcam;
+
+impl From<crate::storage::Error> for crate::api::Error {
+    fn from(error: crate::storage::Error) -> Self {
+        Self::new(error.status(), error.message().to_owned()).caused_by(error)
+    }
+}

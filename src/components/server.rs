@@ -42,7 +42,7 @@ pub struct Parts {
     /// The log of the process, where there is one.
     pub log: Option<LogControl>,
     /// Ends this run of the server and begins another.
-    pub restart: Box<dyn Fn() + Send + Sync>,
+    pub restart: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// The server's own part of the API.

@@ -4,6 +4,7 @@
 mod settings;
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,11 +14,14 @@ use smol::channel::{Receiver, Sender, bounded};
 use crate::api::outbox::CloseReason;
 use crate::api::table::Description;
 use crate::api::{Connections, Event, Events, Notification, Table, Warnings};
-use crate::components::{connection, data_store, files as files_part, printer, server as server_part};
-use crate::config::{self, Config, ConfigErrors, Paths, Variables};
+use crate::components::{
+    connection, data_store, database, files as files_part, printer, server as server_part,
+};
+use crate::config::{self, Config, ConfigErrors, Paths, ProcessOptions, Variables};
 use crate::files::{self, Access, FileAction, Files, LoadedFile};
 use crate::klippy::{self, Klippy, KlippyState};
 use crate::logging::LogControl;
+use crate::storage::{self, Storage};
 use crate::tasks::Spawner;
 use crate::transport::http::{self, Site};
 use crate::transport::unix_socket::UnixSocket;
@@ -69,10 +73,14 @@ impl std::error::Error for StartError {}
 pub struct Process {
     /// Where things are.
     pub paths: Paths,
-    /// The log.
-    pub log: LogControl,
+    /// The log, once it is started.
+    pub log: Option<LogControl>,
     /// Warnings from before the first run.
     pub warnings: Vec<String>,
+    /// Whether the debug endpoints are offered.
+    pub debug: bool,
+    /// 32 hexadecimal digits that stay the same for the life of the data folder.
+    pub instance_uuid: String,
 }
 
 /// Reads a configuration with everything that would be used of it.
@@ -118,6 +126,7 @@ pub struct Server {
     events: Arc<Events>,
     klippy: Arc<Klippy>,
     connections: Arc<Connections>,
+    storage: Storage,
     stop: (Sender<Stop>, Receiver<Stop>),
 }
 
@@ -136,13 +145,21 @@ impl Server {
         let spawner = Spawner::new(&executor);
         let stop = bounded(1);
         let restart = stop.0.clone();
-        let restart = Box::new(move || drop(restart.try_send(Stop::Restart)));
-        let built = build(&config, &settings, &warnings, &spawner, Some(process.log.clone()), restart);
+        let restart = Arc::new(move || {
+            // a run that is ending already ends
+            let _ = restart.try_send(Stop::Restart);
+        });
+        let (storage, report) = open_storage(&process.paths, &warnings).await;
+        let context =
+            Context { config: &config, settings: &settings, warnings: &warnings, spawner: &spawner };
+        let built = build(process, context, restart, &storage, &report);
         let Built { events, connections, klippy, files, table, upload_paths } = built;
 
         let writable = settings.files.enable_config_write_access;
         open_roots(&files, &process.paths, writable, &warnings).await;
-        process.log.set_header_item("config", &config.masked_text());
+        if let Some(log) = &process.log {
+            log.set_header_item("config", &config.masked_text());
+        }
 
         // what the configuration has left over is known now
         config.warnings().into_iter().chain(config.unparsed_warnings()).for_each(|text| warnings.add(text));
@@ -174,7 +191,7 @@ impl Server {
         http::run(listeners, site).await;
         files.start();
         spawner.spawn(klippy.clone().run());
-        Ok(Self { executor, events, klippy, connections, stop })
+        Ok(Self { executor, events, klippy, connections, storage, stop })
     }
 
     /// Has the run end; the first reason given counts.
@@ -197,6 +214,7 @@ impl Server {
         // The parts point at each other through these; without them the last owner of each goes.
         self.klippy.close();
         self.events.clear();
+        self.storage.close().await;
         drop(self.executor);
     }
 }
@@ -211,15 +229,47 @@ struct Built {
     upload_paths: Vec<&'static str>,
 }
 
+/// What all parts are built with.
+#[derive(Clone, Copy)]
+struct Context<'a> {
+    config: &'a Config,
+    settings: &'a Settings,
+    warnings: &'a Arc<Warnings>,
+    spawner: &'a Spawner,
+}
+
+/// Opens the database. Without one the server runs all the same: a printer must not stand still because its
+/// memory card has worn out.
+async fn open_storage(paths: &Paths, warnings: &Warnings) -> (Storage, storage::OpenReport) {
+    let folder = paths.data_path.join("database");
+    let options = storage::Options { backups: Some(backups(paths)), ..storage::Options::default() };
+    match smol::unblock(move || Storage::open(&folder, &options)).await {
+        Ok((storage, report)) => {
+            report.warnings.iter().for_each(|text| warnings.add(text.clone()));
+            (storage, report)
+        }
+        Err(error) => {
+            warnings.add(format!("The database cannot be used, nothing is remembered: {error}"));
+            (Storage::closed(&error), storage::OpenReport::default())
+        }
+    }
+}
+
+/// Where the database's backups are.
+fn backups(paths: &Paths) -> PathBuf {
+    paths.data_path.join("backup/database")
+}
+
 /// Builds all parts, each from its options and the parts below it.
 fn build(
-    config: &Config,
-    settings: &Settings,
-    warnings: &Arc<Warnings>,
-    spawner: &Spawner,
-    log: Option<LogControl>,
-    restart: Box<dyn Fn() + Send + Sync>,
+    process: &Process,
+    context: Context<'_>,
+    restart: Arc<dyn Fn() + Send + Sync>,
+    storage: &Storage,
+    report: &storage::OpenReport,
 ) -> Built {
+    let Context { config, settings, warnings, spawner } = context;
+    let paths = &process.paths;
     // floor 2 and 3: connections, Klippy, files
     let events = Arc::new(Events::default());
     let connections = Connections::new(events.clone());
@@ -243,12 +293,22 @@ fn build(
             config: config.clone(),
             warnings: warnings.clone(),
             spawner: spawner.clone(),
-            log,
-            restart,
+            log: process.log.clone(),
+            restart: restart.clone(),
         },
         Vec::new(),
     );
     table.add("server", server.endpoints());
+    let database = database::Database::new(database::Parts {
+        storage: storage.clone(),
+        klippy: klippy.clone(),
+        spawner: spawner.clone(),
+        backups: backups(paths),
+        debug: process.debug,
+        unclean: report.unclean,
+        restart,
+    });
+    table.add("database", database.endpoints());
     table.add("websockets", connection::ConnectionPart::new(connections.clone(), events.clone()).endpoints());
     table.add("klippy_apis", printer::Printer::new(klippy.clone()).endpoints());
     let part = settings.files.part;
@@ -261,6 +321,13 @@ fn build(
         use crate::components::extensions::Extensions;
         let extensions = Extensions::new(connections.clone(), klippy.clone(), &events);
         table.add("extensions", extensions.endpoints());
+    }
+    #[cfg(feature = "webcam")]
+    {
+        use crate::components::webcam::Webcam;
+        let cameras = settings.webcams.clone();
+        let part = Webcam::new(cameras, &process.instance_uuid, storage.clone(), events.clone());
+        table.add("webcam", part.endpoints());
     }
     let mut upload_paths = Vec::new();
     #[cfg(feature = "octoprint_compat")]
@@ -276,14 +343,20 @@ fn build(
 
 /// Every endpoint that this build has, with every part of it configured.
 pub fn describe_api() -> Vec<Description> {
-    let config = Config::parse("moonraker.conf", EVERYTHING, &Variables::new("/".into()));
+    let paths = ProcessOptions { data_path: Some("/nonexistent".into()), ..Default::default() }.paths(None);
+    let config = Config::parse("moonraker.conf", EVERYTHING, &Variables::new(paths.data_path.clone()));
     let read = config.and_then(|config| match Settings::read(&config) {
         Ok(settings) => Ok((config, settings)),
         Err(_) => Err(config.errors()),
     });
     let Ok((config, settings)) = read else { return Vec::new() };
     let spawner = Spawner::new(&Arc::new(Executor::new()));
-    build(&config, &settings, &Arc::default(), &spawner, None, Box::new(|| {})).table.describe()
+    let context =
+        Context { config: &config, settings: &settings, warnings: &Arc::default(), spawner: &spawner };
+    let storage = Storage::closed(&storage::Error::failed("not opened"));
+    let process =
+        Process { paths, log: None, warnings: Vec::new(), debug: true, instance_uuid: String::new() };
+    build(&process, context, Arc::new(|| {}), &storage, &storage::OpenReport::default()).table.describe()
 }
 
 /// A configuration that has every section.

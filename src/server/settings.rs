@@ -45,6 +45,8 @@ pub(super) struct Settings {
     pub(super) cors: Cors,
     #[cfg(feature = "octoprint_compat")]
     pub(super) octoprint_compat: Option<crate::components::octoprint_compat::Options>,
+    #[cfg(feature = "webcam")]
+    pub(super) webcams: Vec<crate::components::webcam::Camera>,
 }
 
 impl Settings {
@@ -56,11 +58,17 @@ impl Settings {
         let server = server(config);
         let files = file_manager(config);
         let data_store = data_store(config);
+        let database = database(config);
         let cors = cors(config);
         #[cfg(feature = "octoprint_compat")]
         let octoprint_compat = octoprint_compat(config);
         #[cfg(not(feature = "octoprint_compat"))]
         config.mark_unavailable("octoprint_compat", "octoprint_compat");
+        database?;
+        #[cfg(feature = "webcam")]
+        let webcams = webcams(config);
+        #[cfg(not(feature = "webcam"))]
+        config.mark_unavailable("webcam", "webcam");
         Ok(Self {
             server: server?,
             files: files?,
@@ -68,6 +76,8 @@ impl Settings {
             cors: cors?,
             #[cfg(feature = "octoprint_compat")]
             octoprint_compat: octoprint_compat?,
+            #[cfg(feature = "webcam")]
+            webcams: webcams?,
         })
     }
 }
@@ -144,6 +154,14 @@ fn data_store(config: &Config) -> Result<data_store::Options, ConfigError> {
     })
 }
 
+/// `[database]`, whose options mean nothing any more (spec config.md §3).
+fn database(config: &Config) -> Result<(), ConfigError> {
+    let section = config.section("database");
+    section.string("database_path").deprecated().optional()?;
+    section.boolean("enable_database_debug").deprecated().optional()?;
+    Ok(())
+}
+
 /// `[authorization] cors_domains`.
 fn cors(config: &Config) -> Result<Cors, ConfigError> {
     let section = config.section_or_server("authorization");
@@ -169,6 +187,43 @@ fn octoprint_compat(
         stream_url: section.string("stream_url").or("/webcam/?action=stream")?,
         webcam_enabled: section.boolean("webcam_enabled").or(true)?,
     }))
+}
+
+/// `[webcam <name>]` (spec config.md §3).
+#[cfg(feature = "webcam")]
+fn webcams(config: &Config) -> Result<Vec<crate::components::webcam::Camera>, ConfigError> {
+    config.sections_named("webcam").iter().map(webcam).collect()
+}
+
+#[cfg(feature = "webcam")]
+fn webcam(section: &crate::config::Section) -> Result<crate::components::webcam::Camera, ConfigError> {
+    use crate::components::webcam::{Camera, Source, is_aspect_ratio, is_rotation};
+    let blank = Camera::blank(String::new());
+    let camera = Camera {
+        name: section.instance().to_owned(),
+        enabled: section.boolean("enabled").or(blank.enabled)?,
+        icon: section.string("icon").or(blank.icon)?,
+        aspect_ratio: section.string("aspect_ratio").or(blank.aspect_ratio)?,
+        target_fps: section.int("target_fps").or(blank.target_fps)?,
+        target_fps_idle: section.int("target_fps_idle").or(blank.target_fps_idle)?,
+        location: section.string("location").or(blank.location)?,
+        service: section.string("service").or(blank.service)?,
+        stream_url: section.string("stream_url").required()?,
+        snapshot_url: section.string("snapshot_url").or("")?,
+        flip_horizontal: section.boolean("flip_horizontal").or(false)?,
+        flip_vertical: section.boolean("flip_vertical").or(false)?,
+        rotation: section.int("rotation").or(0)?,
+        source: Source::Config,
+        extra_data: blank.extra_data,
+        uid: blank.uid,
+    };
+    if !is_rotation(camera.rotation) {
+        return Err(section.error("rotation", "must be 0, 90, 180 or 270"));
+    }
+    if !is_aspect_ratio(&camera.aspect_ratio) {
+        return Err(section.error("aspect_ratio", "must be two whole numbers with a colon between them"));
+    }
+    Ok(camera)
 }
 
 /// The addresses to listen on. `all` is every address of this machine.

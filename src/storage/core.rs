@@ -16,6 +16,8 @@ pub(super) struct Core {
     path: PathBuf,
     limit: usize,
     state: Mutex<Option<Open>>,
+    /// Why there is nothing, if it is not because of [`Core::close`].
+    reason: Option<Error>,
 }
 
 struct Open {
@@ -34,7 +36,17 @@ impl Core {
     /// Opens the file at `path`. `limit` bounds the map, in bytes.
     pub(super) fn open(path: &Path, limit: usize) -> Result<Self> {
         let open = Open::new(Environment::open(path, Sync::EveryCommit)?)?;
-        Ok(Self { path: path.to_owned(), limit, state: Mutex::new(Some(open)) })
+        Ok(Self { path: path.to_owned(), limit, state: Mutex::new(Some(open)), reason: None })
+    }
+
+    /// Stands for a file that could not be opened.
+    pub(super) fn closed(reason: Error) -> Self {
+        Self { path: PathBuf::new(), limit: 0, state: Mutex::new(None), reason: Some(reason) }
+    }
+
+    fn unavailable(&self) -> Error {
+        let closed = || Error::new(Kind::Unavailable, "The database is closed");
+        self.reason.clone().unwrap_or_else(closed)
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -44,19 +56,21 @@ impl Core {
     /// Runs `read` on the state after the last acknowledged commit. Waits for no commit.
     pub(super) fn read<T>(&self, read: impl FnOnce(&Reader<'_>) -> Result<T>) -> Result<T> {
         let state = lock(&self.state);
-        let snapshot = state.as_ref().and_then(|open| open.snapshot.as_ref()).ok_or_else(closed)?;
+        let snapshot =
+            state.as_ref().and_then(|open| open.snapshot.as_ref()).ok_or_else(|| self.unavailable())?;
         read(&Reader(snapshot))
     }
 
     /// A read transaction of the writer's own. It must end before the next [`Core::commit`] or swap.
     pub(super) fn snapshot(&self) -> Result<Snapshot> {
-        lock(&self.state).as_ref().ok_or_else(closed)?.environment.snapshot()
+        lock(&self.state).as_ref().ok_or_else(|| self.unavailable())?.environment.snapshot()
     }
 
     /// Makes changes durable, then visible to readers. Only the one writer calls this.
     pub(super) fn commit(&self, pending: &Pending) -> Result<()> {
         for _ in 0..MAX_TRIES {
-            let environment = lock(&self.state).as_ref().ok_or_else(closed)?.environment.clone();
+            let environment =
+                lock(&self.state).as_ref().ok_or_else(|| self.unavailable())?.environment.clone();
             let outcome = environment.commit(pending.iter());
             drop(environment);
             match outcome {
@@ -76,7 +90,7 @@ impl Core {
     /// Ends the shared read transaction, runs `change`, and begins a new one.
     fn renew(&self, change: impl FnOnce(&Environment) -> Result<()>) -> Result<()> {
         let mut state = lock(&self.state);
-        let open = state.as_mut().ok_or_else(closed)?;
+        let open = state.as_mut().ok_or_else(|| self.unavailable())?;
         open.snapshot = None;
         let outcome = change(&open.environment);
         open.snapshot = Some(open.environment.snapshot()?);
@@ -90,6 +104,9 @@ impl Core {
             drop(snapshot);
             environment.close();
         }
+        if self.reason.is_some() {
+            return Err(self.unavailable());
+        }
         let outcome = exchange();
         *state = Some(Open::new(Environment::open(&self.path, Sync::EveryCommit)?)?);
         outcome
@@ -102,8 +119,4 @@ impl Core {
             environment.close();
         }
     }
-}
-
-fn closed() -> Error {
-    Error::new(Kind::Unavailable, "The database is closed")
 }

@@ -40,7 +40,7 @@ pub use key::{MAX_KEY, MAX_NAMESPACE, MAX_TABLE_KEY};
 pub use namespace::ReadDocuments;
 pub use open::OpenReport;
 pub use path::{KeyPath, Segment};
-pub use table::{Rows, Table, id, number};
+pub use table::{Rows, Table, id, number, scan_table};
 pub use view::{MAX_VALUE, MAX_WRITE, Read, Reader, Writer};
 
 use self::core::Core;
@@ -74,11 +74,11 @@ pub struct Storage {
     group: Arc<Group>,
     places: Arc<Semaphore>,
     guards: Arc<Mutex<Guards>>,
-    lock: Arc<DirLock>,
+    lock: Option<Arc<DirLock>>,
 }
 
 /// Sizes of the file before and after a compaction, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Compaction {
     /// Before.
     pub previous_size: u64,
@@ -99,19 +99,30 @@ impl Storage {
         let mut report = OpenReport { unclean, ..OpenReport::default() };
         let path = dir.join(FILE_NAME);
         open::prepare(&path, options.backups.as_deref(), &mut report)?;
-        let core = Arc::new(Core::open(&path, options.limit)?);
+        let core = Core::open(&path, options.limit)?;
         if report.created {
             disk::sync_parent(&path)?;
         }
         let guards = core.read(Guards::load)?;
-        let storage = Self {
+        Ok((Self::with(core, guards, Some(Arc::new(lock))), report))
+    }
+
+    /// A database that could not be opened: everything ends with this error, which is made Unavailable. So the
+    /// server can run without it.
+    pub fn closed(reason: &Error) -> Self {
+        let reason = Error::new(Kind::Unavailable, format!("There is no database: {}", reason.message()));
+        Self::with(Core::closed(reason), Guards::default(), None)
+    }
+
+    fn with(core: Core, guards: Guards, lock: Option<Arc<DirLock>>) -> Self {
+        let core = Arc::new(core);
+        Self {
             group: Arc::new(Group::new(Arc::clone(&core))),
             core,
             places: Arc::new(Semaphore::new(MAX_QUEUED)),
             guards: Arc::new(Mutex::new(guards)),
-            lock: Arc::new(lock),
-        };
-        Ok((storage, report))
+            lock,
+        }
     }
 
     /// Runs `read` on the last committed state. It should be short: other readers wait for it, and it runs on
@@ -169,10 +180,10 @@ impl Storage {
     /// Full when there is no room for the second file; the database is unchanged then.
     pub async fn compact(&self) -> Result<Compaction> {
         self.chore(|core| {
+            let snapshot = core.snapshot()?;
             let size = || std::fs::metadata(core.path()).map_or(0, |found| found.len());
             let previous_size = size();
             let fresh = disk::beside(core.path(), "compact");
-            let snapshot = core.snapshot()?;
             rebuild::build(&fresh, |builder| {
                 let all = (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
                 Reader(&snapshot).parts().scan(&all, false, &mut |key, value| {
@@ -220,12 +231,19 @@ impl Storage {
         std::fs::metadata(self.core.path()).map_or(0, |found| found.len())
     }
 
+    /// When the file last changed, where the file system tells.
+    pub fn changed(&self) -> Option<std::time::SystemTime> {
+        std::fs::metadata(self.core.path()).and_then(|found| found.modified()).ok()
+    }
+
     /// Ends what is queued, closes the file and notes that the stop was in order.
     pub async fn close(&self) {
-        let lock = Arc::clone(&self.lock);
+        let lock = self.lock.clone();
         let closed = self.chore(move |core| {
             core.close();
-            lock.release();
+            if let Some(lock) = lock {
+                lock.release();
+            }
             Ok(())
         });
         if let Err(error) = closed.await {

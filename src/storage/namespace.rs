@@ -18,26 +18,15 @@ pub trait ReadDocuments: Read {
     /// # Errors
     /// Failed when the file cannot be read.
     fn namespaces(&self) -> Result<Vec<String>> {
-        let mut names = Vec::new();
-        let mut range = key::range_of(vec![Space::Documents as u8]);
-        loop {
-            let mut found = None;
-            self.parts().scan(&range, false, &mut |raw, _| {
-                found = key::split(Space::Documents, raw).map(|(name, _)| name.to_owned());
-                Ok(ControlFlow::Break(()))
-            })?;
-            let Some(name) = found else {
-                // "ab" lies before "a" in the file, because of what follows the name there
-                names.sort_unstable();
-                return Ok(names);
-            };
-            // the next namespace starts after the last possible key of this one
-            range.0 = key::range_of(key::prefix(Space::Documents, &name)).1;
-            if let std::ops::Bound::Excluded(end) = range.0 {
-                range.0 = std::ops::Bound::Included(end);
-            }
-            names.push(name);
-        }
+        names(self, Space::Documents)
+    }
+
+    /// The names of all tables that hold a row, sorted.
+    ///
+    /// # Errors
+    /// Failed when the file cannot be read.
+    fn tables(&self) -> Result<Vec<String>> {
+        names(self, Space::Table)
     }
 
     /// The record with this key, taken literally.
@@ -226,6 +215,29 @@ impl Writer<'_> {
             self.delete_raw(key)?;
         }
         Ok(count)
+    }
+}
+
+fn names(view: &(impl Read + ?Sized), space: Space) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    let mut range = key::range_of(vec![space as u8]);
+    loop {
+        let mut found = None;
+        view.parts().scan(&range, false, &mut |raw, _| {
+            found = key::split(space, raw).map(|(name, _)| name.to_owned());
+            Ok(ControlFlow::Break(()))
+        })?;
+        let Some(name) = found else {
+            // "ab" lies before "a" in the file, because of what follows the name there
+            names.sort_unstable();
+            return Ok(names);
+        };
+        // the next namespace starts after the last possible key of this one
+        range.0 = key::range_of(key::prefix(space, &name)).1;
+        if let std::ops::Bound::Excluded(end) = range.0 {
+            range.0 = std::ops::Bound::Included(end);
+        }
+        names.push(name);
     }
 }
 

@@ -58,13 +58,9 @@ impl Table {
         self,
         view: &(impl Read + ?Sized),
         rows: &Rows,
-        mut visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
+        visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        let prefix = key::prefix(Space::Table, self.0);
-        let start = prefix.len();
-        view.parts().scan(&self.range(rows), rows.backwards, &mut |raw, value| {
-            visit(raw.get(start..).unwrap_or_default(), value)
-        })
+        scan_table(view, self.0, rows, visit)
     }
 
     /// The largest key.
@@ -103,19 +99,35 @@ impl Table {
     pub fn clear(self, writer: &mut Writer<'_>) -> Result<usize> {
         writer.clear_range(key::prefix(Space::Table, self.0))
     }
+}
 
-    fn range(self, rows: &Rows) -> KeyRange {
-        let prefix = key::prefix(Space::Table, self.0);
-        let with = |key: &[u8]| [prefix.as_slice(), key].concat();
-        let (first, end) = key::range_of(prefix.clone());
-        let from = rows.from.as_deref().map_or(first, |key| Bound::Included(with(key)));
-        let to = rows.to.as_deref().map_or(end, |key| Bound::Excluded(with(key)));
-        // LMDB takes no range that ends before it starts
-        match (&from, &to) {
-            (Bound::Included(a), Bound::Excluded(b)) if a > b => {
-                (Bound::Included(a.clone()), Bound::Excluded(a.clone()))
-            }
-            _ => (from, to),
+/// [`Table::scan`] of a table that is known by its name only.
+///
+/// # Errors
+/// As there.
+pub fn scan_table(
+    view: &(impl Read + ?Sized),
+    name: &str,
+    rows: &Rows,
+    mut visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
+) -> Result<()> {
+    let prefix = key::prefix(Space::Table, name);
+    let start = prefix.len();
+    view.parts().scan(&range(prefix, rows), rows.backwards, &mut |raw, value| {
+        visit(raw.get(start..).unwrap_or_default(), value)
+    })
+}
+
+fn range(prefix: Vec<u8>, rows: &Rows) -> KeyRange {
+    let with = |key: &[u8]| [prefix.as_slice(), key].concat();
+    let (first, end) = key::range_of(prefix.clone());
+    let from = rows.from.as_deref().map_or(first, |key| Bound::Included(with(key)));
+    let to = rows.to.as_deref().map_or(end, |key| Bound::Excluded(with(key)));
+    // LMDB takes no range that ends before it starts
+    match (&from, &to) {
+        (Bound::Included(a), Bound::Excluded(b)) if a > b => {
+            (Bound::Included(a.clone()), Bound::Excluded(a.clone()))
         }
+        _ => (from, to),
     }
 }

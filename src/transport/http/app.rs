@@ -106,9 +106,9 @@ async fn call(endpoint: Arc<Endpoint>, mut request: Request) -> tide::Result<Res
 
 async fn make_call(endpoint: &Endpoint, request: &mut Request) -> Result<crate::api::Reply> {
     let tail = tail(request)?;
-    let arguments = read_arguments(endpoint, request).await?;
+    let params = read_arguments(endpoint, request).await?;
     let caller = request.state().caller(request, Transport::Http);
-    endpoint.call(Call { caller, params: Params::Map(arguments), tail }).await
+    endpoint.call(Call { caller, params, tail }).await
 }
 
 /// What the path holds in place of the `*` of its route, decoded.
@@ -121,14 +121,17 @@ pub(super) fn tail(request: &Request) -> Result<String> {
     Ok(decoded.map_err(|_| Error::bad_request("The path is not valid UTF-8"))?.into_owned())
 }
 
-async fn read_arguments(
-    endpoint: &Endpoint,
-    request: &mut Request,
-) -> Result<serde_json::Map<String, serde_json::Value>> {
+async fn read_arguments(endpoint: &Endpoint, request: &mut Request) -> Result<Params> {
     let mut arguments = arguments::from_query(request.url().query().unwrap_or_default(), endpoint.query);
     let kind = header(request, "Content-Type").unwrap_or_default().to_ascii_lowercase();
     if kind.starts_with("application/json") {
         let body = read_body(request).await?;
+        // a body that is all there is goes on as it came: its numbers keep their digits, its members their order
+        if arguments.is_empty()
+            && let Some(params) = serde_json::from_slice(&body).ok().and_then(Params::from_raw)
+        {
+            return Ok(params);
+        }
         arguments::add_json(&mut arguments, &body)?;
     } else if kind.starts_with("application/x-www-form-urlencoded") {
         let body = read_body(request).await?;
@@ -137,7 +140,7 @@ async fn read_arguments(
         let pairs = upload::read_form(request).await?;
         arguments::add_pairs(&mut arguments, pairs.into_iter());
     }
-    Ok(arguments)
+    Ok(Params::Map(arguments))
 }
 
 /// Reads the whole body of an ordinary request.
