@@ -187,7 +187,7 @@ fn files_that_cannot_be_read() {
     assert_eq!(files.errors(), "~/moonraker.conf:2: is not UTF-8 text");
     fs::write(files.path("moonraker.conf"), b"[server]\n\0").unwrap();
     assert_eq!(files.errors(), "~/moonraker.conf:2: contains a NUL byte");
-    let closed = std::os::unix::fs::PermissionsExt::from_mode(0);
+    let closed = std::os::unix::fs::PermissionsExt::from_mode(0o000);
     fs::set_permissions(files.path("moonraker.conf"), closed).unwrap();
     if !nix::unistd::geteuid().is_root() {
         assert_eq!(files.errors(), "~/moonraker.conf: no permission to read the file");

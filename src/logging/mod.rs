@@ -126,6 +126,7 @@ impl LogControl {
             return Err(RolloverError::Disabled);
         }
         let answer = self
+            .shared
             .ask(Request::Rollover)
             .map_err(|_| RolloverError::Failed("the disk does not answer".into()))?;
         answer.map_err(RolloverError::Failed)
@@ -133,7 +134,7 @@ impl LogControl {
 
     /// Waits until all that was logged is written, up to [`PATIENCE`]; returns whether it is.
     pub fn flush(&self) -> bool {
-        self.ask(Request::Flush).is_ok()
+        self.shared.ask(Request::Flush).is_ok()
     }
 
     /// Writes what waits and ends the log's thread: for the end of the process. What is logged later is lost.
@@ -141,15 +142,15 @@ impl LogControl {
         self.flush();
         self.shared.queue.end();
     }
-
-    fn ask<T>(&self, request: impl FnOnce(SyncSender<T>) -> Request) -> Result<T, RecvTimeoutError> {
-        let (sender, receiver) = sync_channel(1);
-        self.shared.queue.request(request(sender));
-        receiver.recv_timeout(PATIENCE)
-    }
 }
 
 impl Shared {
+    fn ask<T>(&self, request: impl FnOnce(SyncSender<T>) -> Request) -> Result<T, RecvTimeoutError> {
+        let (sender, receiver) = sync_channel(1);
+        self.queue.request(request(sender));
+        receiver.recv_timeout(PATIENCE)
+    }
+
     fn log(&self, record: &Record<'_>) {
         self.queue.push(Line::new(unix_ms(SystemTime::now()), record));
     }
@@ -173,7 +174,12 @@ impl Log for Global {
         }
     }
 
-    fn flush(&self) {}
+    /// As [`LogControl::flush`].
+    fn flush(&self) {
+        if let Some(shared) = self.0.get() {
+            let _ = shared.ask(Request::Flush);
+        }
+    }
 }
 
 fn spawn(
