@@ -1,1 +1,41 @@
 //! The Linux machine: proc, sysfs, network, USB, V4L2, CAN, services. Knows no API.
+//!
+//! Everything starts at a [`Host`], which knows the root folder under which `/proc`, `/sys`, `/dev` and `/etc`
+//! are looked for. The real machine has `/`; tests and other root file systems have their own.
+//!
+//! What the kernel shows differs from board to board and can vanish between two reads, so readers here do not
+//! fail: a fact that cannot be had is `None`, an empty text or missing from its list. All of them read files and
+//! may block: call them through the blocking pool.
+
+mod cpu;
+mod devices;
+mod distribution;
+mod files;
+mod memory;
+mod network;
+mod sd_card;
+mod serial;
+mod stats;
+mod temperature;
+mod throttled;
+mod usb;
+mod virtualization;
+
+#[cfg(test)]
+mod boards;
+#[cfg(test)]
+mod fixture;
+
+pub use cpu::CpuInfo;
+pub use distribution::{Distribution, VersionParts};
+pub use files::Host;
+pub use memory::Memory;
+pub use network::{
+    Address, BitTiming, CanInterface, Interface, addresses, bit_timing, can_interfaces, interfaces,
+};
+pub use sd_card::SdCard;
+pub use serial::{SerialDevice, SerialType, serial_devices};
+pub use stats::{NetworkUsage, ProcessUsage, Sampler, uptime};
+pub use throttled::{Throttled, ThrottledState};
+pub use usb::{UsbDevice, usb_devices, usb_ids_files};
+pub use virtualization::{VirtType, Virtualization};
