@@ -9,4 +9,5 @@ pub mod files;
 #[cfg(feature = "octoprint_compat")]
 pub mod octoprint_compat;
 pub mod printer;
+pub mod proc_stats;
 pub mod server;

@@ -35,7 +35,7 @@ pub use network::{
 };
 pub use sd_card::SdCard;
 pub use serial::{SerialDevice, SerialType, serial_devices};
-pub use stats::{NetworkUsage, ProcessUsage, Sampler, uptime};
+pub use stats::{CpuUsage, NetworkUsage, ProcessUsage, Sampler, uptime};
 pub use throttled::{Throttled, ThrottledState};
 pub use usb::{UsbDevice, usb_devices, usb_ids_files};
 pub use virtualization::{VirtType, Virtualization};

@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::Host;
 use super::memory::Memory;
 use super::temperature::{degrees, sensor};
-use cpu::CpuUsage;
+pub use cpu::CpuUsage;
 use file::Reopened;
 pub use network::NetworkUsage;
 
