@@ -73,7 +73,7 @@ fn this_machine_can_be_told() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     /// Any file may be missing, empty, cut short or garbage: the rest is told all the same.
     #[test]

@@ -1,10 +1,12 @@
 //! Machines for tests: a text file that unpacks to a tree of `/proc`, `/sys`, `/dev` and `/etc`.
 //!
 //! A line `@@ /path` starts a file, `@@ /path -> target` is a symbolic link, `@@ /path/` an empty folder. What
-//! follows up to the next such line is the file's content, in which `\0` stands for a NUL byte.
+//! follows up to the next such line is the file's content, in which `\0` stands for a NUL byte; content that starts
+//! with `#!` makes a program.
 //! `tests/fixtures/host/capture.sh` writes this form of a running machine.
 
-use std::os::unix::fs::symlink;
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -44,7 +46,10 @@ impl Tree {
             // split took the newline before the next head; files of the device tree have none
             let content = content.strip_suffix('\n').unwrap_or(content);
             let newline = if content.is_empty() || content.ends_with("\\0") { "" } else { "\n" };
-            std::fs::write(place, format!("{content}{newline}").replace("\\0", "\0")).unwrap();
+            std::fs::write(&place, format!("{content}{newline}").replace("\\0", "\0")).unwrap();
+            if content.starts_with("#!") {
+                std::fs::set_permissions(place, Permissions::from_mode(0o755)).unwrap();
+            }
         }
     }
 
