@@ -6,6 +6,7 @@ pub mod data_store;
 #[cfg(feature = "extensions")]
 pub mod extensions;
 pub mod files;
+pub mod machine;
 #[cfg(feature = "octoprint_compat")]
 pub mod octoprint_compat;
 pub mod printer;

@@ -31,6 +31,11 @@ impl Host {
         Self { root: root.into().into() }
     }
 
+    /// Whether it is the machine that this process runs on.
+    pub fn is_this(&self) -> bool {
+        *self.root == *Path::new("/")
+    }
+
     /// Where a path of that machine is found from here.
     pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
         let path = path.as_ref();

@@ -7,12 +7,15 @@
 //! fail: a fact that cannot be had is `None`, an empty text or missing from its list. All of them read files and
 //! may block: call them through the blocking pool.
 
+#[cfg(feature = "can")]
+mod can_query;
 mod cpu;
 mod devices;
 mod distribution;
 mod files;
 mod memory;
 mod network;
+pub mod power;
 pub mod process;
 mod sd_card;
 mod serial;
@@ -23,6 +26,8 @@ mod temperature;
 mod throttled;
 mod unit;
 mod usb;
+mod user;
+pub mod video;
 mod virtualization;
 
 #[cfg(test)]
@@ -30,6 +35,8 @@ mod boards;
 #[cfg(test)]
 mod fixture;
 
+#[cfg(feature = "can")]
+pub use can_query::{CanUuid, can_uuids};
 pub use cpu::CpuInfo;
 pub use distribution::{Distribution, VersionParts};
 pub use files::Host;
@@ -43,4 +50,6 @@ pub use stats::{CpuUsage, NetworkUsage, ProcessUsage, Sampler, uptime};
 pub use throttled::{Throttled, ThrottledState};
 pub use unit::unit_of_process;
 pub use usb::{UsbDevice, usb_devices, usb_ids_files};
+pub use user::user_name;
+pub use video::{VideoDevice, video_devices};
 pub use virtualization::{VirtType, Virtualization};

@@ -90,6 +90,26 @@ pub async fn run<A: AsRef<OsStr>>(
     Err(ProcessError::Failed(name, status, said.trim().to_owned()))
 }
 
+/// Starts a program that outlives this one: it restarts the service that this process is. What it prints is lost.
+///
+/// # Errors
+/// Where it cannot be started.
+pub fn detach<A: AsRef<OsStr>>(program: PathBuf, arguments: &[A], input: &str) -> Result<(), ProcessError> {
+    use std::io::Write;
+    use std::os::unix::process::CommandExt;
+    let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let io = |error| ProcessError::Io(name.clone(), error);
+    let mut command = std::process::Command::new(&program);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    // A signal to the group of this process must not reach it.
+    let mut child = command.process_group(0).spawn().map_err(io)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // As in `run`: it may not want its input.
+        let _ = stdin.write_all(input.as_bytes());
+    }
+    Ok(())
+}
+
 async fn talk(child: &mut Child, input: &str) -> io::Result<(ExitStatus, String, String)> {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (ended, ended_first) = (child.status(), child.status());
@@ -158,6 +178,19 @@ mod tests {
         let error = shell("sleep 600", "", Duration::from_millis(50)).unwrap_err();
         assert!(matches!(error, ProcessError::TimedOut(_)));
         assert!(start.elapsed() < MINUTE);
+    }
+
+    #[test]
+    fn one_that_stays_on_its_own() {
+        let done = std::env::temp_dir().join(format!("perigee-detached-{}", std::process::id()));
+        let script = format!("read a; echo $a > {0}.new; mv {0}.new {0}", done.display());
+        detach(Host::default().program("sh").unwrap(), &["-c", &script], "word\n").unwrap();
+        let start = Instant::now();
+        while !done.exists() && start.elapsed() < MINUTE {
+            std::thread::yield_now();
+        }
+        assert_eq!(std::fs::read_to_string(&done).unwrap(), "word\n");
+        std::fs::remove_file(done).unwrap();
     }
 
     #[test]

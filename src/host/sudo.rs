@@ -1,11 +1,12 @@
 //! Doing what only root may do.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use super::Host;
-use super::process::{ProcessError, run};
+use super::process::{ProcessError, detach, run};
 use crate::sync::lock;
 
 /// How long a check may take: sudo itself waits two seconds after a wrong password, PAM modules may more.
@@ -31,14 +32,8 @@ impl std::fmt::Debug for Secret {
 impl Sudo {
     /// With the password of this process's user, where sudo wants one.
     pub fn new(host: &Host, password: Option<String>) -> Self {
-        let root = nix::unistd::geteuid().is_root();
+        let root = host.is_this() && nix::unistd::geteuid().is_root();
         Self { host: host.clone(), root, password: Mutex::new(password.map(Secret)) }
-    }
-
-    /// Forgets that this process is root's, so that tests that root runs go through sudo.
-    #[cfg(test)]
-    pub(crate) fn unprivileged(host: &Host) -> Self {
-        Self { root: false, ..Self::new(host, None) }
     }
 
     /// Takes another password, or forgets it.
@@ -48,8 +43,8 @@ impl Sudo {
 
     /// Whether programs can be run as root.
     pub async fn check(&self) -> bool {
-        if self.root {
-            return true;
+        if self.root || self.host.program("sudo").is_none() {
+            return self.root;
         }
         // Also right after a good one a wrong password is to be found out.
         let fresh = lock(&self.password).is_some();
@@ -70,6 +65,15 @@ impl Sudo {
         self.run_with(&[], program, arguments, limit).await
     }
 
+    /// Starts a program as root that outlives this one, as [`detach`] does.
+    ///
+    /// # Errors
+    /// Where it is not installed or cannot be started.
+    pub fn detach(&self, program: &str, arguments: &[&str]) -> Result<(), ProcessError> {
+        let Line { program, words, input } = self.line(&[], program, arguments)?;
+        detach(program, &words, &input)
+    }
+
     async fn run_with(
         &self,
         options: &[&str],
@@ -77,20 +81,34 @@ impl Sudo {
         arguments: &[&str],
         limit: Duration,
     ) -> Result<String, ProcessError> {
+        let Line { program, words, input } = self.line(options, program, arguments)?;
+        run(program, &words, &input, limit).await
+    }
+
+    /// What is to be started to run a program as root.
+    fn line(&self, options: &[&str], program: &str, arguments: &[&str]) -> Result<Line, ProcessError> {
         let path = match program.starts_with('/') {
             true => self.host.path(program),
             false => self.host.program(program).ok_or_else(|| ProcessError::Missing(program.to_owned()))?,
         };
+        let arguments = arguments.iter().map(OsString::from);
         let sudo = if self.root { None } else { self.host.program("sudo") };
-        let Some(sudo) = sudo else { return run(path, arguments, "", limit).await };
+        let Some(sudo) = sudo else {
+            return Ok(Line { program: path, words: arguments.collect(), input: String::new() });
+        };
         let password = lock(&self.password).as_ref().map(|secret| format!("{}\n", secret.0));
         let how: &[&str] = if password.is_some() { &["-S", "-p", ""] } else { &["-n"] };
-        let words: Vec<OsString> = (how.iter().chain(options).chain(&["--"]).map(OsString::from))
-            .chain([path.into_os_string()])
-            .chain(arguments.iter().map(OsString::from))
-            .collect();
-        run(sudo, &words, password.as_deref().unwrap_or_default(), limit).await
+        let words = how.iter().chain(options).chain(&["--"]).map(OsString::from);
+        let words = words.chain([path.into_os_string()]).chain(arguments).collect();
+        Ok(Line { program: sudo, words, input: password.unwrap_or_default() })
     }
+}
+
+/// A command with its input.
+struct Line {
+    program: PathBuf,
+    words: Vec<OsString>,
+    input: String,
 }
 
 #[cfg(test)]
@@ -109,7 +127,7 @@ mod tests {
     #[test]
     fn the_password_opens_it() {
         let tree = Tree::unpack(SUDO);
-        let sudo = Sudo::unprivileged(tree.host());
+        let sudo = Sudo::new(tree.host(), None);
         smol::block_on(async {
             assert!(!sudo.check().await);
             sudo.set_password(Some("wrong".into()));
@@ -125,8 +143,8 @@ mod tests {
 
     #[test]
     fn without_sudo_programs_are_run_as_they_are() {
-        let tree = Tree::unpack("@@ /usr/bin/systemctl\n#!/bin/sh\necho plain\n");
-        let sudo = Sudo::unprivileged(tree.host());
+        let tree = Tree::unpack("@@ /usr/bin/systemctl\n#!/bin/sh\necho plain\n@@ /bin/true\n#!/bin/sh\n");
+        let sudo = Sudo::new(tree.host(), None);
         let printed = smol::block_on(sudo.run("systemctl", &[], CHECK_LIMIT)).unwrap();
         assert_eq!(printed, "plain\n");
         assert!(!smol::block_on(sudo.check()));

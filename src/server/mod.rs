@@ -13,9 +13,13 @@ use smol::channel::{Receiver, Sender, bounded};
 use crate::api::outbox::CloseReason;
 use crate::api::table::Description;
 use crate::api::{Connections, Event, Events, Notification, Table, Warnings};
-use crate::components::{connection, data_store, files as files_part, printer, server as server_part};
+use crate::components::{
+    connection, data_store, files as files_part, machine, printer, proc_stats, server as server_part,
+};
 use crate::config::{self, Config, ConfigErrors, Paths, ProcessOptions, Variables};
 use crate::files::{Access, FileAction, Files, LoadedFile};
+use crate::host::Host;
+use crate::host::power::PowerAction;
 use crate::klippy::{self, Klippy, KlippyState};
 use crate::tasks::Spawner;
 use crate::transport::http::{self, Site};
@@ -41,6 +45,8 @@ pub enum Stop {
     Exit,
     /// Everything is to be built anew.
     Restart,
+    /// The process is to end, and then the kernel is to do this: there is no init system that would.
+    Power(PowerAction),
 }
 
 /// Why a run of the server could not begin.
@@ -132,9 +138,7 @@ impl Server {
         }
         let spawner = Spawner::new(&executor);
         let stop = bounded(1);
-        let restart = stop.0.clone();
-        let restart = Box::new(move || drop(restart.try_send(Stop::Restart)));
-        let built = build(&process.paths, &config, &settings, &warnings, &spawner, restart);
+        let built = build(&process.paths, &config, &settings, &warnings, &spawner, &stop.0);
         let Built { events, connections, klippy, files, table, upload_paths } = built;
 
         // what the configuration has left over is known now
@@ -210,7 +214,7 @@ fn build(
     settings: &Settings,
     warnings: &Arc<Warnings>,
     spawner: &Spawner,
-    restart: Box<dyn Fn() + Send + Sync>,
+    stop: &Sender<Stop>,
 ) -> Built {
     // floor 2 and 3: connections, Klippy, files
     let events = Arc::new(Events::default());
@@ -226,6 +230,14 @@ fn build(
     let files = build_files(paths, settings, &klippy, &events, warnings, spawner);
 
     // floor 4: the parts of the API
+    let stop_for = |sender: &Sender<Stop>| {
+        let sender = sender.clone();
+        move |reason| {
+            // a reason before this one counts
+            let _ = sender.try_send(reason);
+        }
+    };
+    let restart = stop_for(stop);
     let mut table = Table::default();
     let server = server_part::Server::new(
         server_part::Parts {
@@ -235,7 +247,7 @@ fn build(
             config: config.clone(),
             warnings: warnings.clone(),
             spawner: spawner.clone(),
-            restart,
+            restart: Box::new(move || restart(Stop::Restart)),
         },
         Vec::new(),
     );
@@ -245,6 +257,25 @@ fn build(
     let part = settings.files.part;
     let part = files_part::FilesPart::new(files.clone(), &klippy, &events, warnings.clone(), part);
     table.add("file_manager", part.endpoints());
+    let host = Host::default();
+    let end_with = stop_for(stop);
+    let machine = machine::Machine::new(
+        settings.machine.clone(),
+        machine::Parts {
+            host: host.clone(),
+            data_path: paths.data_path.clone(),
+            events: events.clone(),
+            klippy: klippy.clone(),
+            warnings: warnings.clone(),
+            spawner: spawner.clone(),
+            end_with: Box::new(move |action| end_with(Stop::Power(action))),
+        },
+    );
+    table.add("machine", machine.endpoints());
+    machine.start();
+    let stats = proc_stats::ProcStats::new(&host, events.clone(), connections.clone());
+    table.add("proc_stats", stats.endpoints());
+    stats.start(spawner);
     let store = data_store::DataStore::new(settings.data_store, &klippy, &events, spawner.clone());
     table.add("data_store", store.endpoints());
     #[cfg(feature = "extensions")]
@@ -275,7 +306,7 @@ pub fn describe_api() -> Vec<Description> {
     });
     let Ok((config, settings)) = read else { return Vec::new() };
     let spawner = Spawner::new(&Arc::new(Executor::new()));
-    build(&paths, &config, &settings, &Arc::default(), &spawner, Box::new(|| {})).table.describe()
+    build(&paths, &config, &settings, &Arc::default(), &spawner, &bounded(1).0).table.describe()
 }
 
 /// A configuration that has every section.

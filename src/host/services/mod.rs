@@ -226,34 +226,30 @@ impl Services {
         Ok(states)
     }
 
-    /// Waits until one of these services has another state, and gives all states then. A service that has gone
-    /// counts as inactive. Never comes back without services.
-    pub async fn changed(&self, known: &States) -> States {
-        if known.is_empty() {
-            return futures_lite::future::pending().await;
-        }
-        loop {
-            smol::Timer::after(POLL).await;
-            let now = match &self.backend {
-                Backend::None => Ok(None),
-                Backend::Systemctl(systemctl) => systemctl.poll(known).await,
-                Backend::Supervisord(supervisord) => supervisord.list().await.map(Some),
-                Backend::Sysv(sysv) => Ok(Some(sysv.list())),
-                Backend::OpenRc(openrc) => Ok(Some(openrc.list())),
-            };
-            let mut now = match now {
-                Ok(Some(now)) => now,
-                Ok(None) => continue,
-                Err(error) => {
-                    log::debug!("services cannot be looked at: {error}");
-                    continue;
-                }
-            };
-            let dead = |name: &String| (name.clone(), UnitState::of("inactive", "dead"));
-            let now: States =
-                known.keys().map(|name| now.remove_entry(name).unwrap_or_else(|| dead(name))).collect();
-            if now != *known {
-                return now;
+    /// Waits until services may have changed.
+    pub async fn wait(&self) {
+        smol::Timer::after(POLL).await;
+    }
+
+    /// The states that these services have now. One that has gone counts as inactive; where the manager cannot be
+    /// asked, states stay as they were.
+    pub async fn look(&self, known: &States) -> States {
+        let now = match &self.backend {
+            Backend::None => return known.clone(),
+            Backend::Systemctl(systemctl) => systemctl.poll(known).await,
+            Backend::Supervisord(supervisord) => supervisord.list().await.map(Some),
+            Backend::Sysv(sysv) => Ok(Some(sysv.list())),
+            Backend::OpenRc(openrc) => Ok(Some(openrc.list())),
+        };
+        match now {
+            Ok(Some(mut now)) => {
+                let dead = |name: &String| (name.clone(), UnitState::of("inactive", "dead"));
+                known.keys().map(|name| now.remove_entry(name).unwrap_or_else(|| dead(name))).collect()
+            }
+            Ok(None) => known.clone(),
+            Err(error) => {
+                log::debug!("services cannot be looked at: {error}");
+                known.clone()
             }
         }
     }
@@ -272,6 +268,20 @@ impl Services {
         }
     }
 
+    /// Restarts the service that this process is. It ends in the course of that, so there may be no answer.
+    ///
+    /// # Errors
+    /// Where the manager cannot be reached or refuses.
+    pub async fn restart_own(&self, unit: &str) -> Result<(), ServiceError> {
+        match &self.backend {
+            Backend::None => Err(ServiceError::Unavailable("Service Actions Not Available".into())),
+            Backend::Systemctl(systemctl) => systemctl.restart_own(unit).await,
+            Backend::Supervisord(supervisord) => supervisord.restart_own(unit),
+            Backend::Sysv(sysv) => sysv.restart_own(unit),
+            Backend::OpenRc(openrc) => openrc.restart_own(unit),
+        }
+    }
+
     /// The service that a process belongs to.
     pub async fn unit_of(&self, pid: u32) -> Option<String> {
         match &self.backend {
@@ -285,9 +295,20 @@ impl Services {
 
 /// Whether this can be the name of a service. Names become arguments of programs that root runs, so nothing else
 /// (an option, a path) may pass for one.
-pub(crate) fn valid_name(name: &str) -> bool {
+fn valid_name(name: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-.@:\\".contains(&b);
     !name.is_empty() && name.len() < 256 && !name.starts_with(['-', '.']) && name.bytes().all(plain)
+}
+
+/// A name that can be one.
+///
+/// # Errors
+/// Where it cannot.
+fn checked(name: &str) -> Result<&str, ServiceError> {
+    match valid_name(name) {
+        true => Ok(name),
+        false => Err(ServiceError::Failed(format!("there is no service {name:?}"))),
+    }
 }
 
 #[cfg(test)]

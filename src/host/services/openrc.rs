@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::Host;
 use super::super::sudo::Sudo;
-use super::{ACTION_LIMIT, Action, ServiceError, States, UnitState, pid_file, valid_name};
+use super::{ACTION_LIMIT, Action, ServiceError, States, UnitState, checked, pid_file, valid_name};
 
 const SCRIPTS: &str = "/etc/init.d";
 const STATE: &str = "/run/openrc";
@@ -60,11 +60,12 @@ impl OpenRc {
     }
 
     pub(super) async fn act(&self, action: Action, unit: &str) -> Result<(), ServiceError> {
-        if !valid_name(unit) {
-            return Err(ServiceError::Failed(format!("there is no service {unit}")));
-        }
-        self.sudo.run("rc-service", &[unit, action.name()], ACTION_LIMIT).await?;
+        self.sudo.run("rc-service", &[checked(unit)?, action.name()], ACTION_LIMIT).await?;
         Ok(())
+    }
+
+    pub(super) fn restart_own(&self, unit: &str) -> Result<(), ServiceError> {
+        Ok(self.sudo.detach("rc-service", &[checked(unit)?, "restart"])?)
     }
 
     pub(super) fn unit_of(&self, pid: u32) -> Option<String> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::super::Host;
 use super::super::process::{ProcessError, run};
 use super::super::sudo::Sudo;
-use super::{ACTION_LIMIT, Action, ServiceError, States, UnitState, valid_name};
+use super::{ACTION_LIMIT, Action, ServiceError, States, UnitState, checked};
 use crate::sync::lock;
 
 /// How long systemd may take to tell states.
@@ -79,12 +79,16 @@ impl Systemctl {
         all
     }
 
+    /// systemd does it whatever becomes of this process.
+    pub(super) async fn restart_own(&self, unit: &str) -> Result<(), ServiceError> {
+        let words = ["restart", "--no-block", "--", &format!("{}.service", checked(unit)?)];
+        self.sudo.run("systemctl", &words, QUERY_LIMIT).await?;
+        Ok(())
+    }
+
     pub(super) async fn act(&self, action: Action, unit: &str) -> Result<(), ServiceError> {
-        if !valid_name(unit) {
-            return Err(ServiceError::Failed(format!("there is no service {unit}")));
-        }
-        let done =
-            self.sudo.run("systemctl", &[action.name(), &format!("{unit}.service")], ACTION_LIMIT).await;
+        let words = [action.name(), "--", &format!("{}.service", checked(unit)?)];
+        let done = self.sudo.run("systemctl", &words, ACTION_LIMIT).await;
         lock(&self.last).at = None;
         done?;
         Ok(())
@@ -163,7 +167,7 @@ mod tests {
             let refused = systemctl.act(Action::Stop, "klipper").await.unwrap_err();
             assert!(matches!(refused, ServiceError::Denied(_)), "{refused:?}");
         });
-        assert_eq!(tree.host().line("/usr/bin/did").as_deref(), Some("restart klipper.service"));
+        assert_eq!(tree.host().line("/usr/bin/did").as_deref(), Some("restart -- klipper.service"));
     }
 
     #[test]

@@ -53,12 +53,17 @@ impl Sysv {
     }
 
     pub(super) async fn act(&self, action: Action, unit: &str) -> Result<(), ServiceError> {
-        let scripts = self.scripts();
-        let script = scripts
-            .get(unit)
-            .ok_or_else(|| ServiceError::Failed(format!("there is no script for {unit}")))?;
-        self.sudo.run(script, &[action.name()], ACTION_LIMIT).await?;
+        self.sudo.run(&self.script(unit)?, &[action.name()], ACTION_LIMIT).await?;
         Ok(())
+    }
+
+    pub(super) fn restart_own(&self, unit: &str) -> Result<(), ServiceError> {
+        Ok(self.sudo.detach(&self.script(unit)?, &["restart"])?)
+    }
+
+    fn script(&self, unit: &str) -> Result<String, ServiceError> {
+        let script = self.scripts().remove(unit);
+        script.ok_or_else(|| ServiceError::Failed(format!("there is no script for {unit}")))
     }
 
     pub(super) fn unit_of(&self, pid: u32) -> Option<String> {

@@ -3,10 +3,12 @@
 mod rpc;
 mod settings;
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use super::super::Host;
-use super::{Action, ServiceError, States, UnitState};
+use super::super::process::{ProcessError, detach};
+use super::{Action, ServiceError, States, UnitState, checked};
 use rpc::{Struct, call};
 use settings::Settings;
 
@@ -61,6 +63,17 @@ impl Supervisord {
                 call("supervisor.startProcess").await
             }
         }
+    }
+
+    /// A request would end with this process before the second half of a restart is asked for, so this is left to
+    /// the command line.
+    pub(super) fn restart_own(&self, unit: &str) -> Result<(), ServiceError> {
+        let missing = || ProcessError::Missing("supervisorctl".into());
+        let program = self.host.program("supervisorctl").ok_or_else(missing)?;
+        let config = self.config.as_deref().map(|path| ["-c".as_ref(), path.as_os_str()]);
+        let mut words: Vec<&OsStr> = config.into_iter().flatten().collect();
+        words.extend(["restart".as_ref(), OsStr::new(checked(unit)?)]);
+        Ok(detach(program, &words, "")?)
     }
 
     pub(super) async fn unit_of(&self, pid: u32) -> Option<String> {
