@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_signal::{Signal, Signals};
 use futures_lite::StreamExt;
 use perigee::config::{Paths, ProcessOptions, data_folder, default_file};
+use perigee::host::power;
 use perigee::logging::{self, LogControl, LogOptions};
 use perigee::server::{Process, Server, StartError, Stop};
 use smol::Executor;
@@ -70,9 +71,14 @@ pub(super) fn serve(process: &Process, started: impl Fn(&Server)) -> ExitCode {
         };
         match async_io::block_on(executor.run(run)) {
             Ok(Stop::Restart) => {}
-            Ok(Stop::Exit) => {
+            Ok(stop) => {
                 log::info!("Stopped");
                 process.log.iter().for_each(LogControl::stop);
+                if let Stop::Power(action) = stop
+                    && let Err(error) = power::tell_kernel(action)
+                {
+                    eprintln!("perigee: the kernel does not {}: {error}", action.name());
+                }
                 return ExitCode::SUCCESS;
             }
             Err(error) => {

@@ -9,9 +9,11 @@ pub mod database;
 #[cfg(feature = "extensions")]
 pub mod extensions;
 pub mod files;
+pub mod machine;
 #[cfg(feature = "octoprint_compat")]
 pub mod octoprint_compat;
 pub mod printer;
+pub mod proc_stats;
 pub mod server;
 #[cfg(feature = "webcam")]
 pub mod webcam;

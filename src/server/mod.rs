@@ -15,10 +15,13 @@ use crate::api::outbox::CloseReason;
 use crate::api::table::Description;
 use crate::api::{Connections, Event, Events, Notification, Table, Warnings};
 use crate::components::{
-    connection, data_store, database, files as files_part, printer, server as server_part,
+    connection, data_store, database, files as files_part, machine, printer, proc_stats,
+    server as server_part,
 };
 use crate::config::{self, Config, ConfigErrors, Paths, ProcessOptions, Variables};
 use crate::files::{self, Access, FileAction, Files, LoadedFile};
+use crate::host::Host;
+use crate::host::power::PowerAction;
 use crate::klippy::{self, Klippy, KlippyState};
 use crate::logging::LogControl;
 use crate::storage::{self, Storage};
@@ -46,6 +49,8 @@ pub enum Stop {
     Exit,
     /// Everything is to be built anew.
     Restart,
+    /// The process is to end, and then the kernel is to do this: there is no init system that would.
+    Power(PowerAction),
 }
 
 /// Why a run of the server could not begin.
@@ -144,15 +149,10 @@ impl Server {
         }
         let spawner = Spawner::new(&executor);
         let stop = bounded(1);
-        let restart = stop.0.clone();
-        let restart = Arc::new(move || {
-            // a run that is ending already ends
-            let _ = restart.try_send(Stop::Restart);
-        });
         let (storage, report) = open_storage(&process.paths, &warnings).await;
         let context =
             Context { config: &config, settings: &settings, warnings: &warnings, spawner: &spawner };
-        let built = build(process, context, restart, &storage, &report);
+        let built = build(process, context, &stop.0, &storage, &report);
         let Built { events, connections, klippy, files, table, upload_paths } = built;
 
         let writable = settings.files.enable_config_write_access;
@@ -264,7 +264,7 @@ fn backups(paths: &Paths) -> PathBuf {
 fn build(
     process: &Process,
     context: Context<'_>,
-    restart: Arc<dyn Fn() + Send + Sync>,
+    stop: &Sender<Stop>,
     storage: &Storage,
     report: &storage::OpenReport,
 ) -> Built {
@@ -284,6 +284,17 @@ fn build(
     let files = build_files(settings, &klippy, &events, warnings, spawner);
 
     // floor 4: the parts of the API
+    let stop_for = |sender: &Sender<Stop>| {
+        let sender = sender.clone();
+        move |reason| {
+            // a reason before this one counts
+            let _ = sender.try_send(reason);
+        }
+    };
+    let restart: Arc<dyn Fn() + Send + Sync> = {
+        let stop = stop_for(stop);
+        Arc::new(move || stop(Stop::Restart))
+    };
     let mut table = Table::default();
     let server = server_part::Server::new(
         server_part::Parts {
@@ -314,6 +325,25 @@ fn build(
     let part = settings.files.part;
     let part = files_part::FilesPart::new(files.clone(), &klippy, &events, warnings.clone(), part);
     table.add("file_manager", part.endpoints());
+    let host = Host::default();
+    let end_with = stop_for(stop);
+    let machine = machine::Machine::new(
+        settings.machine.clone(),
+        machine::Parts {
+            host: host.clone(),
+            data_path: paths.data_path.clone(),
+            events: events.clone(),
+            klippy: klippy.clone(),
+            warnings: warnings.clone(),
+            spawner: spawner.clone(),
+            end_with: Box::new(move |action| end_with(Stop::Power(action))),
+        },
+    );
+    table.add("machine", machine.endpoints());
+    machine.start();
+    let stats = proc_stats::ProcStats::new(&host, events.clone(), connections.clone());
+    table.add("proc_stats", stats.endpoints());
+    stats.start(spawner);
     let store = data_store::DataStore::new(settings.data_store, &klippy, &events, spawner.clone());
     table.add("data_store", store.endpoints());
     #[cfg(feature = "extensions")]
@@ -356,7 +386,7 @@ pub fn describe_api() -> Vec<Description> {
     let storage = Storage::closed(&storage::Error::failed("not opened"));
     let process =
         Process { paths, log: None, warnings: Vec::new(), debug: true, instance_uuid: String::new() };
-    build(&process, context, Arc::new(|| {}), &storage, &storage::OpenReport::default()).table.describe()
+    build(&process, context, &bounded(1).0, &storage, &storage::OpenReport::default()).table.describe()
 }
 
 /// A configuration that has every section.

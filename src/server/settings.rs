@@ -3,8 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
-use crate::components::{data_store, files};
+use crate::components::{data_store, files, machine};
 use crate::config::{Config, ConfigError};
+use crate::host::Host;
+use crate::host::power::PowerAction;
+use crate::host::services::Kind;
 use crate::transport::http::Cors;
 
 /// Where clients are listened for if nothing is said: this machine only, for there are no accounts yet.
@@ -42,6 +45,7 @@ pub(super) struct Settings {
     pub(super) server: ServerOptions,
     pub(super) files: FileOptions,
     pub(super) data_store: data_store::Options,
+    pub(super) machine: machine::Options,
     pub(super) cors: Cors,
     #[cfg(feature = "octoprint_compat")]
     pub(super) octoprint_compat: Option<crate::components::octoprint_compat::Options>,
@@ -59,6 +63,7 @@ impl Settings {
         let files = file_manager(config);
         let data_store = data_store(config);
         let database = database(config);
+        let machine = machine(config);
         let cors = cors(config);
         #[cfg(feature = "octoprint_compat")]
         let octoprint_compat = octoprint_compat(config);
@@ -73,6 +78,7 @@ impl Settings {
             server: server?,
             files: files?,
             data_store: data_store?,
+            machine: machine?,
             cors: cors?,
             #[cfg(feature = "octoprint_compat")]
             octoprint_compat: octoprint_compat?,
@@ -100,6 +106,26 @@ fn server(config: &Config) -> Result<ServerOptions, ConfigError> {
         max_websocket_connections: section.int("max_websocket_connections").min(1).or(50)?,
         route_prefix,
         query_from_cache: section.boolean("query_from_cache").or(true)?,
+    })
+}
+
+/// `[machine]` (spec config.md §3). The default of `provider` is what runs this machine.
+fn machine(config: &Config) -> Result<machine::Options, ConfigError> {
+    let section = config.section("machine");
+    // an image brings its service and its configuration; neither is rewritten here
+    for ignored in ["validate_service", "validate_config", "force_validation"] {
+        section.boolean(ignored).optional()?;
+    }
+    let actions = [("poweroff", PowerAction::PowerOff), ("halt", PowerAction::Halt)];
+    let shutdown_action = section.choice("shutdown_action", &actions).any_case().or(PowerAction::PowerOff)?;
+    let providers = Kind::ALL.map(|kind| (kind.name(), kind));
+    let provider = section.choice("provider", &providers).or(Kind::detect(&Host::default()))?;
+    let supervisord_config = section.string("supervisord_config_path").or("")?;
+    Ok(machine::Options {
+        provider,
+        shutdown_action,
+        sudo_password: section.rendered("sudo_password").secret().optional()?,
+        supervisord_config: Some(supervisord_config).filter(|path| !path.is_empty()).map(PathBuf::from),
     })
 }
 

@@ -1,0 +1,322 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::api::outbox::Outgoing;
+use crate::api::{Caller, Connection, Connections, Identity, Params, Transport};
+use crate::host::services::UnitState;
+use crate::klippy;
+
+/// A machine with services in `/etc/init.d`, in a folder of its own.
+struct Rig {
+    folder: PathBuf,
+    machine: Arc<Machine>,
+    client: Arc<Connection>,
+    _connections: Arc<Connections>,
+    executor: Arc<smol::Executor<'static>>,
+    warnings: Arc<Warnings>,
+    ended: Arc<Mutex<Vec<PowerAction>>>,
+}
+
+impl Rig {
+    fn new(name: &str, provider: Kind) -> Self {
+        Self::prepared(name, provider, |_| {})
+    }
+
+    fn prepared(name: &str, provider: Kind, prepare: impl FnOnce(&Path)) -> Self {
+        let folder = std::env::temp_dir().join(format!("perigee-machine-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(folder.join("data")).unwrap();
+        let events = Arc::new(Events::default());
+        let connections = Connections::new(events.clone());
+        let client = connections.open(Transport::Websocket, None, Identity::local()).unwrap();
+        let executor = Arc::new(smol::Executor::new());
+        let spawner = Spawner::new(&executor);
+        let warnings = Arc::new(Warnings::default());
+        let options = klippy::Options { socket: folder.join("klippy"), query_from_cache: true };
+        let ended: Arc<Mutex<Vec<PowerAction>>> = Arc::default();
+        let end = Arc::clone(&ended);
+        let parts = Parts {
+            host: Host::at(&folder),
+            data_path: folder.join("data"),
+            klippy: Klippy::new(options, events.clone(), spawner.clone()),
+            events,
+            warnings: warnings.clone(),
+            spawner,
+            end_with: Box::new(move |action| lock(&end).push(action)),
+        };
+        let shutdown_action = PowerAction::PowerOff;
+        let options = Options { provider, shutdown_action, sudo_password: None, supervisord_config: None };
+        // a machine whose files are changed before the component is made
+        prepare(&folder);
+        let machine = Machine::new(options, parts);
+        Self { machine, folder, client, _connections: connections, executor, warnings, ended }
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.folder.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn script(&self, name: &str) {
+        self.write(&format!("etc/init.d/{name}"), "#!/bin/sh\necho $1 >> \"$0.did\"\n");
+    }
+
+    fn did(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.join(format!("etc/init.d/{name}.did"))).unwrap_or_default()
+    }
+
+    /// Runs the machine's tasks until there is something.
+    fn until<T>(&self, mut there: impl FnMut() -> Option<T>) -> T {
+        let late = async {
+            smol::Timer::after(std::time::Duration::from_secs(30)).await;
+            panic!("waited in vain");
+        };
+        let work = async {
+            loop {
+                match there() {
+                    Some(found) => return found,
+                    None => smol::Timer::after(std::time::Duration::from_millis(5)).await,
+                };
+            }
+        };
+        smol::block_on(self.executor.run(smol::future::or(work, late)))
+    }
+
+    fn call(&self, rpc: &str, params: Value) -> std::result::Result<Value, (u16, String)> {
+        let endpoints = self.machine.endpoints();
+        let endpoint = endpoints.iter().find(|endpoint| endpoint.rpc == rpc).unwrap();
+        let Value::Object(params) = params else { panic!() };
+        let call = Call { caller: Caller::internal(), params: Params::Map(params), tail: String::new() };
+        let reply = smol::block_on(self.executor.run(endpoint.call(call)));
+        reply
+            .map(|reply| serde_json::from_str(reply.as_str()).unwrap())
+            .map_err(|error| (error.status(), error.message().to_owned()))
+    }
+
+    fn service(&self, action: &str, service: &str) -> std::result::Result<Value, (u16, String)> {
+        self.call(&format!("machine.services.{action}"), json!({"service": service}))
+    }
+
+    fn started(self) -> Self {
+        self.machine.start();
+        self.until(|| (!lock(&self.machine.states).is_empty()).then_some(()));
+        self
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[test]
+fn system_info_has_every_field() {
+    let rig = Rig::new("info", Kind::Sysv);
+    rig.script("S60klipper");
+    rig.script("S61moonraker");
+    rig.script("S50sshd");
+    let rig = rig.started();
+    let info = rig.call("machine.system_info", json!({})).unwrap();
+    let info = info["system_info"].as_object().unwrap();
+    let mut names: Vec<&str> = info.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    let expected = [
+        "available_services",
+        "canbus",
+        "cpu_info",
+        "distribution",
+        "instance_ids",
+        "network",
+        "provider",
+        "python",
+        "sd_info",
+        "service_state",
+        "virtualization",
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(info["provider"], "sysv");
+    assert_eq!(info["available_services"], json!(["klipper", "moonraker"]));
+    assert_eq!(info["service_state"]["klipper"], json!({"active_state": "inactive", "sub_state": "dead"}));
+    assert_eq!(info["instance_ids"], json!({"moonraker": "moonraker", "klipper": "klipper"}));
+    assert_eq!(info["sd_info"], json!({}));
+    assert_eq!(info["python"]["version"].as_array().unwrap().len(), 5);
+}
+
+#[test]
+fn actions_on_services() {
+    let rig = Rig::new("actions", Kind::Sysv);
+    rig.script("S60klipper");
+    rig.script("S50sshd");
+    let rig = rig.started();
+    assert_eq!(rig.service("restart", "klipper").unwrap(), json!("ok"));
+    assert_eq!(rig.service("stop", "klipper.service").unwrap(), json!("ok"));
+    assert_eq!(rig.did("S60klipper"), "restart\nstop\n");
+    assert_eq!(rig.service("stop", "sshd").unwrap_err(), (400, "Service 'sshd' not allowed".into()));
+    let missing = rig.service("start", "crowsnest").unwrap_err();
+    assert_eq!(missing, (400, "Service 'crowsnest' not installed".into()));
+    // installed since
+    rig.script("S70crowsnest");
+    assert_eq!(rig.service("start", "crowsnest").unwrap(), json!("ok"));
+    let (status, _) = rig.call("machine.services.start", json!({})).unwrap_err();
+    assert_eq!(status, 400);
+}
+
+#[test]
+fn the_own_service_can_only_be_restarted() {
+    let rig = Rig::new("own", Kind::Sysv);
+    rig.script("S61moonraker");
+    let rig = rig.started();
+    let refused = rig.service("stop", "moonraker").unwrap_err();
+    assert_eq!(refused, (400, "Service action 'stop' not available for moonraker".into()));
+    assert_eq!(rig.service("restart", "moonraker").unwrap(), json!("ok"));
+    // after the answer
+    assert_eq!(rig.did("S61moonraker"), "");
+    rig.until(|| (rig.did("S61moonraker") == "restart\n").then_some(()));
+}
+
+#[test]
+fn a_failing_script_is_told() {
+    let rig = Rig::new("failing", Kind::Sysv);
+    rig.write("etc/init.d/S60klipper", "#!/bin/sh\necho 'no such device' >&2\nexit 1\n");
+    let rig = rig.started();
+    let failed = rig.service("start", "klipper").unwrap_err();
+    assert_eq!(failed, (500, "S60klipper: no such device".into()));
+}
+
+#[test]
+fn changes_are_told() {
+    let rig = Rig::new("changes", Kind::Sysv);
+    rig.script("S60klipper");
+    rig.script("S62sonar");
+    let rig = rig.started();
+    rig.write("proc/77/stat", "");
+    rig.write("run/klipper.pid", "77\n");
+    let message = rig.until(|| rig.client.outbox.try_next());
+    let Outgoing::Message(message) = message else { panic!() };
+    let message: Value = serde_json::from_str(&message).unwrap();
+    let state = json!({"active_state": "active", "sub_state": "running"});
+    assert_eq!(message["method"], "notify_service_state_changed");
+    assert_eq!(message["params"], json!([{"klipper": state}]));
+    assert_eq!(lock(&rig.machine.states)["klipper"], UnitState::of("active", "running"));
+    assert_eq!(rig.client.outbox.try_next(), None);
+}
+
+#[test]
+fn without_a_manager_there_are_no_services() {
+    let rig = Rig::new("none", Kind::None);
+    rig.script("klipper");
+    assert_eq!(rig.service("start", "klipper").unwrap_err().0, 400);
+    let info = rig.call("machine.system_info", json!({})).unwrap();
+    assert_eq!(info["system_info"]["provider"], "none");
+    assert_eq!(info["system_info"]["service_state"], json!({}));
+}
+
+#[test]
+fn a_manager_that_is_not_there_is_warned_of() {
+    let rig = Rig::new("absent", Kind::SystemdCli);
+    rig.machine.start();
+    let warning = rig.until(|| rig.warnings.texts().pop());
+    assert_eq!(warning, "[machine]: services cannot be managed: systemctl is not installed");
+}
+
+const LOG: &str = "#!/bin/sh\necho \"$(basename \"$0\") $1\" > \"$0.did\"\n";
+
+#[test]
+fn shutdown_and_reboot() {
+    let rig = Rig::new("power", Kind::None);
+    rig.write("sbin/poweroff", LOG);
+    rig.write("sbin/reboot", LOG);
+    assert_eq!(rig.call("machine.shutdown", json!({})).unwrap(), json!("ok"));
+    assert!(rig.folder.join("sbin/poweroff.did").exists());
+    assert_eq!(rig.call("machine.reboot", json!({})).unwrap(), json!("ok"));
+    assert!(rig.folder.join("sbin/reboot.did").exists());
+    assert!(lock(&rig.ended).is_empty());
+}
+
+#[test]
+fn no_shutdown_without_a_way() {
+    let rig = Rig::new("no-power", Kind::None);
+    let refused = rig.call("machine.shutdown", json!({})).unwrap_err();
+    assert_eq!(refused, (503, "poweroff is not installed".into()));
+    assert!(lock(&rig.ended).is_empty());
+}
+
+#[test]
+fn no_shutdown_of_a_container() {
+    let rig = Rig::prepared("container", Kind::None, |folder| {
+        std::fs::write(folder.join(".dockerenv"), "").unwrap()
+    });
+    rig.write("sbin/reboot", LOG);
+    let refused = rig.call("machine.reboot", json!({})).unwrap_err();
+    assert_eq!(refused, (400, "Cannot reboot from within a docker container".into()));
+    assert_eq!(rig.call("machine.shutdown", json!({})).unwrap_err().0, 400);
+    assert!(!rig.folder.join("sbin/reboot.did").exists());
+}
+
+#[test]
+fn the_sudo_password() {
+    let rig = Rig::new("sudo", Kind::None);
+    rig.write("bin/true", "#!/bin/sh\n");
+    rig.write("usr/bin/sudo", "#!/bin/sh\n[ \"$1\" = -S ] || exit 1\nread -r p\n[ \"$p\" = right ]\n");
+    let info = |check| rig.call("machine.sudo.info", json!({"check_access": check})).unwrap();
+    assert_eq!(info(false)["sudo_access"], Value::Null);
+    assert_eq!(info(true)["sudo_access"], false);
+    assert_eq!(info(false)["request_messages"], json!([]));
+    let password = |word: &str| rig.call("machine.sudo.password", json!({"password": word}));
+    let wrong = password("wrong").unwrap_err();
+    assert_eq!(wrong, (400, "Invalid password, sudo access was denied".into()));
+    let right = password("right").unwrap();
+    assert_eq!(right, json!({"sudo_responses": ["Sudo password successfully set."], "is_restarting": false}));
+    assert_eq!(info(true)["sudo_access"], true);
+    // a wrong one afterwards is not kept, and neither is the right one
+    assert_eq!(password("wrong").unwrap_err().0, 400);
+    assert_eq!(info(true)["sudo_access"], false);
+}
+
+#[test]
+fn what_waits_for_the_password() {
+    let rig = Rig::new("sudo-requests", Kind::None);
+    let allowed = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let may = allowed.clone();
+    rig.machine
+        .request_sudo("One needs it", || async { Ok(Done { message: "One done".into(), restart: false }) });
+    rig.machine.request_sudo("Two needs it", move || {
+        let may = may.load(std::sync::atomic::Ordering::Relaxed);
+        async move {
+            match may {
+                true => Ok(Done { message: "Two done".into(), restart: false }),
+                false => Err(crate::api::Error::internal("Two failed")),
+            }
+        }
+    });
+    let alert = || match rig.until(|| rig.client.outbox.try_next()) {
+        Outgoing::Message(text) => serde_json::from_str::<Value>(&text).unwrap()["params"][0].clone(),
+        Outgoing::Close(_) => panic!(),
+    };
+    assert_eq!(alert(), json!({"sudo_requested": true, "request_messages": ["One needs it"]}));
+    assert_eq!(alert()["request_messages"], json!(["One needs it", "Two needs it"]));
+    rig.write("bin/true", "#!/bin/sh\n");
+    rig.write("usr/bin/sudo", "#!/bin/sh\nread -r p\n");
+    let password = || rig.call("machine.sudo.password", json!({"password": "x"}));
+    assert_eq!(password().unwrap_err(), (500, "Two failed".into()));
+    assert_eq!(alert(), json!({"sudo_requested": true, "request_messages": ["Two needs it"]}));
+    allowed.store(true, std::sync::atomic::Ordering::Relaxed);
+    let answer = password().unwrap();
+    assert_eq!(answer["sudo_responses"], json!(["Sudo password successfully set.", "Two done"]));
+    assert_eq!(alert(), json!({"sudo_requested": false, "request_messages": []}));
+}
+
+#[test]
+fn peripherals_have_their_lists() {
+    let rig = Rig::new("peripherals", Kind::None);
+    assert_eq!(rig.call("machine.peripherals.usb", json!({})).unwrap(), json!({"usb_devices": []}));
+    assert_eq!(rig.call("machine.peripherals.serial", json!({})).unwrap(), json!({"serial_devices": []}));
+    let video = rig.call("machine.peripherals.video", json!({})).unwrap();
+    assert_eq!(video, json!({"v4l2_devices": [], "libcamera_devices": []}));
+    let status = rig.call("machine.peripherals.canbus", json!({"interface": "perigee-no"})).unwrap_err().0;
+    assert_eq!(status, if cfg!(feature = "can") { 500 } else { 503 });
+}
