@@ -94,10 +94,10 @@ pub(super) fn heights(bytes: &[u8], window: Window, sink: &mut Sink) {
     }
     if let Some((least, greatest)) = extruding.0.or(moving.0) {
         let rank = FROM_COMMANDS + Rank::from(extruding.0.is_none());
-        let rounded = |height: f64| Value::Float((height * 1e6).round() / 1e6);
-        sink.offer(Field::ObjectHeight, rank, Take::Max, rounded(greatest));
+        let height = |height: f64| Value::Float(text::rounded(height));
+        sink.offer(Field::ObjectHeight, rank, Take::Max, height(greatest));
         if window != Window::Foot {
-            sink.offer(Field::FirstLayerHeight, rank, Take::Min, rounded(least));
+            sink.offer(Field::FirstLayerHeight, rank, Take::Min, height(least));
         }
     }
 }

@@ -103,7 +103,7 @@ impl Sink {
                     (Take::First, ..) => return,
                     (Take::Max, Some(a), Some(b)) if a >= b => return,
                     (Take::Min, Some(a), Some(b)) if a <= b => return,
-                    (Take::Sum, Some(a), Some(b)) => Value::Float(a + b),
+                    (Take::Sum, Some(a), Some(b)) => Value::Float(text::rounded(a + b)),
                     _ => value,
                 };
                 *old = merged;
@@ -229,7 +229,7 @@ pub(super) mod read {
     /// The sum of all numbers of the line.
     pub(in super::super) fn sum(value: &[u8]) -> Option<Value> {
         let numbers = text::numbers(value);
-        (!numbers.is_empty()).then(|| Value::Float(numbers.iter().sum()))
+        (!numbers.is_empty()).then(|| Value::Float(text::rounded(numbers.iter().sum())))
     }
 
     /// A duration in whole seconds.
@@ -249,13 +249,12 @@ pub(super) mod read {
             (None, None) => return None,
             (a, b) => a.unwrap_or(0.0) + b.unwrap_or(0.0),
         };
-        // 1.1 m are 1100 mm, not 1100.0000000000002
-        Some(Value::Float((sum * 1e6).round() / 1e6))
+        Some(Value::Float(text::rounded(sum)))
     }
 
     /// The sum of the weights of a line that have their unit, g.
     pub(in super::super) fn grams(value: &[u8]) -> Option<Value> {
-        text::sum_of_unit(value, b"g").map(Value::Float)
+        text::sum_of_unit(value, b"g").map(text::rounded).map(Value::Float)
     }
 
     /// The number of a layer that counts from 0, as the number of layers up to it.

@@ -158,6 +158,11 @@ pub(super) fn numbers(text: &[u8]) -> Vec<f64> {
     found
 }
 
+/// A computed number to a millionth, which is more than slicers write: 0.23 and 0.07 are 0.3, not 0.30000000000000004.
+pub(super) fn rounded(number: f64) -> f64 {
+    (number * 1e6).round() / 1e6
+}
+
 /// The sum of the numbers in `text` that have the given unit. `None` if none has.
 pub(super) fn sum_of_unit(text: &[u8], unit: &[u8]) -> Option<f64> {
     let mut sum = None;

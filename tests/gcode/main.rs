@@ -43,5 +43,6 @@ mod support {
     }
 }
 
+mod fixtures;
 mod objects;
 mod reference;

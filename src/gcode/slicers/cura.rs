@@ -88,7 +88,7 @@ fn length_of_volume(value: &[u8]) -> Option<Value> {
     const AREA: f64 = std::f64::consts::FRAC_PI_4 * 2.85 * 2.85;
     text::number(value)
         .filter(|volume| *volume > 0.0)
-        .map(|volume| Value::Float((volume / AREA * 1e3).round() / 1e3))
+        .map(|volume| Value::Float(text::rounded(volume / AREA)))
 }
 
 fn micrometres(value: &[u8]) -> Option<Value> {

@@ -31,8 +31,7 @@ pub(super) fn identify(comment: &[u8]) -> Option<(Identity, &'static Family)> {
 /// `10.16 minutes` as seconds.
 fn minutes(value: &[u8]) -> Option<Value> {
     let (minutes, unit) = text::leading_number(value)?;
-    // to a millisecond: 10.16 minutes are 609.6 s, not 609.5999999999999
-    unit.trim_ascii().starts_with(b"minute").then(|| Value::Float((minutes * 60e3).round() / 1e3))
+    unit.trim_ascii().starts_with(b"minute").then(|| Value::Float(text::rounded(minutes * 60.0)))
 }
 
 /// The version is a line of its own, in several words.

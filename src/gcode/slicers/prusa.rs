@@ -163,7 +163,7 @@ fn total_time(value: &[u8]) -> Option<Value> {
 fn filament_lengths(value: &[u8]) -> Option<Value> {
     let lengths = text::numbers(value);
     let sum = lengths.iter().filter(|length| (0.0..1e8).contains(*length)).sum();
-    (!lengths.is_empty()).then_some(Value::Float(sum))
+    (!lengths.is_empty()).then_some(Value::Float(text::rounded(sum)))
 }
 
 /// `filament cost = 0.02; total filament used [g] = 1.30`, as early OrcaSlicer has it.
@@ -173,7 +173,7 @@ fn weight_after_cost(value: &[u8]) -> Option<Value> {
 }
 
 fn metres(value: &[u8]) -> Option<Value> {
-    text::number(value).map(|metres| Value::Float((metres * 1e9).round() / 1e6))
+    text::number(value).map(|metres| Value::Float(text::rounded(metres * 1e3)))
 }
 
 /// A number without a unit, or with grams.
@@ -219,7 +219,7 @@ fn finish(watch: &Watch, sink: &mut Sink) {
     {
         match sink.number(Field::LayerHeight) {
             Some(layer) => {
-                sink.set(Field::FirstLayerHeight, Value::Float((-height * layer * 1e4).round() / 1e6));
+                sink.set(Field::FirstLayerHeight, Value::Float(text::rounded(-height * layer / 100.0)));
             }
             None => sink.clear(Field::FirstLayerHeight),
         }
