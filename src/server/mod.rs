@@ -18,7 +18,7 @@ use crate::components::{
     connection, data_store, database, files as files_part, printer, server as server_part,
 };
 use crate::config::{self, Config, ConfigErrors, Paths, ProcessOptions, Variables};
-use crate::files::{Access, FileAction, Files, LoadedFile};
+use crate::files::{Access, FileAction, Files, LoadedFile, Observer};
 use crate::klippy::{self, Klippy, KlippyState};
 use crate::storage::{self, Storage};
 use crate::tasks::Spawner;
@@ -170,6 +170,7 @@ impl Server {
             cors: settings.cors.clone(),
             upload_paths,
         };
+        files.start();
         let site = Site::new(context.clone(), klippy.clone(), files, warnings.clone(), options);
         match UnixSocket::bind(&process.paths.unix_socket) {
             Ok(socket) => spawner.spawn(socket.run(context)),
@@ -271,7 +272,7 @@ fn build(
         events.clone(),
         spawner.clone(),
     );
-    let files = build_files(paths, settings, &klippy, &events, warnings, spawner);
+    let files = build_files(paths, settings, &klippy, &events, context, storage);
 
     // floor 4: the parts of the API
     let mut table = Table::default();
@@ -357,9 +358,10 @@ fn build_files(
     settings: &Settings,
     klippy: &Arc<Klippy>,
     events: &Arc<Events>,
-    warnings: &Warnings,
-    spawner: &Spawner,
+    context: Context<'_>,
+    storage: &Storage,
 ) -> Files {
+    let Context { warnings, spawner, .. } = context;
     let (loaded_from, told) = (Arc::downgrade(klippy), Arc::downgrade(events));
     let files = Files::new(crate::files::Setup {
         spawner: spawner.clone(),
@@ -369,6 +371,11 @@ fn build_files(
                 events.emit(&Event::Notify(Notification::new("notify_filelist_changed", action)));
             }
         }),
+        warnings: warnings.clone(),
+        observer: if settings.files.observe { Observer::Inotify } else { Observer::None },
+        observer_warnings: settings.files.enable_observer_warnings,
+        define_objects: settings.files.enable_object_processing,
+        storage: storage.clone(),
         max_upload: settings.server.max_upload_size,
     });
     let roots = files.roots();
