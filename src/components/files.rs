@@ -40,6 +40,11 @@ struct List {
 }
 
 #[derive(Deserialize)]
+struct Filename {
+    filename: String,
+}
+
+#[derive(Deserialize)]
 struct Directory {
     path: Option<String>,
     #[serde(default)]
@@ -110,6 +115,15 @@ impl FilesPart {
         vec![
             Endpoint::get("server.files.list", "/server/files/list").read_only().to(self, Self::list),
             Endpoint::get("server.files.roots", "/server/files/roots").read_only().to(self, Self::roots),
+            Endpoint::get("server.files.metadata", "/server/files/metadata")
+                .read_only()
+                .to(self, Self::metadata),
+            Endpoint::post("server.files.metascan", "/server/files/metascan")
+                .operator()
+                .to(self, Self::metascan),
+            Endpoint::get("server.files.thumbnails", "/server/files/thumbnails")
+                .read_only()
+                .to(self, Self::thumbnails),
             Endpoint::get("server.files.get_directory", "/server/files/directory")
                 .read_only()
                 .to(self, Self::directory),
@@ -137,9 +151,21 @@ impl FilesPart {
         Ok(Reply::of(&self.files.roots().list()))
     }
 
+    async fn metadata(self: Arc<Self>, call: Call<Filename>) -> Result<Reply> {
+        self.files.metadata(&call.params.filename).await.map(Reply::from_json_text)
+    }
+
+    async fn metascan(self: Arc<Self>, call: Call<Filename>) -> Result<Reply> {
+        self.files.metascan(&call.params.filename).await.map(Reply::from_json_text)
+    }
+
+    async fn thumbnails(self: Arc<Self>, call: Call<Filename>) -> Result<Reply> {
+        Ok(Reply::of(&self.files.thumbnails(&call.params.filename).await?))
+    }
+
     async fn directory(self: Arc<Self>, call: Call<Directory>) -> Result<Reply> {
         let path = call.params.path.as_deref().unwrap_or(GCODES);
-        let directory = self.files.directory(path).await?;
+        let directory = self.files.directory(path, call.params.extended).await?;
         Ok(Reply::from_json_text(directory.to_json()))
     }
 
@@ -191,12 +217,7 @@ impl FilesPart {
             let source = Path::new(&info.klipper_path);
             roots.reserve("klipper", source, true);
             for (name, folder) in [("config_examples", "config"), ("docs", "docs")] {
-                let path = source.join(folder);
-                if path.is_dir()
-                    && let Err(warning) = roots.register(name, &path, Access::Read)
-                {
-                    log::info!("{warning}");
-                }
+                self.files.add_root(name, source.join(folder), Access::Read);
             }
         }
         self.check_config_path(&info.config_file);

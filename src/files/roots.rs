@@ -96,7 +96,9 @@ pub struct Roots {
 }
 
 impl Roots {
-    /// Registers the directory `path` as root `name`, or changes where an existing root leads. Blocking.
+    /// Registers the directory `path` as root `name`, or changes where an existing root leads. This is for the
+    /// time before [`Files::start`](super::Files::start); later it is [`Files::add_root`](super::Files::add_root).
+    /// Blocking.
     ///
     /// # Errors
     /// The text of a warning when the path is not a directory that can be read; nothing is registered then
@@ -374,7 +376,7 @@ pub(super) fn failed(what: &str, path: &str, error: io::Error) -> Error {
 /// Where a path lies below `base`. A name on disk that is not UTF-8 is shown to clients with replacement
 /// characters; a component with those that does not exist as such is looked up among the names of its
 /// directory, so that such files can still be read, renamed and deleted.
-fn name_on_disk(base: &Path, path: &RelPath) -> PathBuf {
+pub(super) fn name_on_disk(base: &Path, path: &RelPath) -> PathBuf {
     if !path.as_str().contains(char::REPLACEMENT_CHARACTER) {
         return path.under(base);
     }

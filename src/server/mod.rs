@@ -156,7 +156,7 @@ impl Server {
         let Built { events, connections, klippy, files, table, upload_paths } = built;
 
         let writable = settings.files.enable_config_write_access;
-        open_roots(&files, &process.paths, writable, &warnings).await;
+        open_roots(&files, &process.paths, writable, &warnings);
         if let Some(log) = &process.log {
             log.set_header_item("config", &config.masked_text());
         }
@@ -281,7 +281,7 @@ fn build(
         events.clone(),
         spawner.clone(),
     );
-    let files = build_files(settings, &klippy, &events, warnings, spawner);
+    let files = build_files(settings, &klippy, &events, context, storage);
 
     // floor 4: the parts of the API
     let stop_for = |sender: &Sender<Stop>| {
@@ -397,9 +397,10 @@ fn build_files(
     settings: &Settings,
     klippy: &Arc<Klippy>,
     events: &Arc<Events>,
-    warnings: &Arc<Warnings>,
-    spawner: &Spawner,
+    context: Context<'_>,
+    storage: &Storage,
 ) -> Files {
+    let Context { warnings, spawner, .. } = context;
     let (loaded_from, told) = (Arc::downgrade(klippy), Arc::downgrade(events));
     Files::new(files::Setup {
         spawner: spawner.clone(),
@@ -412,12 +413,14 @@ fn build_files(
         warnings: warnings.clone(),
         observer: if settings.files.observe { files::Observer::Inotify } else { files::Observer::None },
         observer_warnings: settings.files.enable_observer_warnings,
+        define_objects: settings.files.enable_object_processing,
+        storage: storage.clone(),
         max_upload: settings.server.max_upload_size,
     })
 }
 
 /// Gives the file manager the folders of the data folder (spec behaviour.md §5.1).
-async fn open_roots(files: &Files, paths: &Paths, config_writable: bool, warnings: &Warnings) {
+fn open_roots(files: &Files, paths: &Paths, config_writable: bool, warnings: &Warnings) {
     let roots = files.roots();
     for name in RESERVED {
         roots.reserve(name, &paths.data_path.join(name), false);
@@ -427,7 +430,7 @@ async fn open_roots(files: &Files, paths: &Paths, config_writable: bool, warning
     }
     let config = if config_writable { Access::Write } else { Access::Read };
     for (name, access) in [("config", config), ("logs", Access::Read), ("gcodes", Access::Write)] {
-        if let Err(warning) = files.register_root(name, paths.data_path.join(name), access).await {
+        if let Err(warning) = roots.register(name, &paths.data_path.join(name), access) {
             warnings.add(warning);
         }
     }
