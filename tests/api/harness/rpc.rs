@@ -50,6 +50,11 @@ impl<W: Wire> Client<W> {
         &mut self.wire
     }
 
+    /// The connection itself.
+    pub fn into_wire(self) -> W {
+        self.wire
+    }
+
     /// Calls a method and waits for its answer. `Value::Null` as parameters sends none at all.
     pub fn try_call(&mut self, method: &str, params: Value) -> Result<Value, RpcError> {
         let id = self.start(method, params);
