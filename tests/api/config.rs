@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::harness::pattern::assert_matches;
 use crate::harness::{Perigee, Setup, eventually};
+use crate::sim::Sim;
 
 const SERVER: &str = "[server]\nhost: {host}\nport: {port}\nklippy_uds_address: {dir}/klippy.sock\n";
 
@@ -236,13 +237,14 @@ fn the_backup_is_one_file_with_everything() {
 }
 
 #[test]
-fn secrets_and_places_in_options() {
-    let server = Setup::new()
+fn places_in_options() {
+    let setup = Setup::new()
         .config("[server]\nhost: {host}\nport: {port}\nklippy_uds_address: {data_path}/comms/klippy.sock\n")
-        .file("moonraker.secrets", "{\"a\": {\"b\": \"c\"}}")
-        .start();
-    let socket = server.get("/server/config").result()["config"]["server"]["klippy_uds_address"].clone();
-    assert_eq!(socket, server.data("comms/klippy.sock").to_str().unwrap());
+        .file("moonraker.secrets", "{\"a\": {\"b\": \"c\"}}");
+    let comms = setup.data().join("comms");
+    fs::create_dir_all(&comms).unwrap();
+    let _sim = Sim::at(&comms.join("klippy.sock"), setup.data().join("gcodes"), |_| {});
+    setup.start().wait_for_klippy("ready");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::harness::server::binary;
-use crate::harness::{Perigee, Request, Setup};
+use crate::harness::{Request, Setup};
 use crate::sim::Sim;
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/api/golden/api.json");
@@ -65,7 +65,7 @@ fn names_follow_from_paths() {
 /// Whatever a call without arguments does, it is not "there is no such call".
 #[test]
 fn every_call_can_be_reached() {
-    let setup = Setup::new().sections("[octoprint_compat]");
+    let setup = Setup::new().sections("[octoprint_compat]").arg("--debug");
     let sim = Sim::start(&setup);
     let server = setup.start();
     server.wait_for_klippy("ready");

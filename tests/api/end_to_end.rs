@@ -75,7 +75,7 @@ fn real_files() -> Option<PathBuf> {
 
 fn print_real(file: &str) {
     match real_files().map(|folder| folder.join(file)).filter(|path| path.is_file()) {
-        Some(path) => print(&path.file_name().unwrap().to_string_lossy(), &fs::read(path).unwrap()),
+        Some(path) => print(&path.file_name().unwrap().to_string_lossy(), &fs::read(&path).unwrap()),
         None => println!("skipped: no files of real slicers here (PERIGEE_SHARED says where)"),
     }
 }

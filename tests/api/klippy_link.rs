@@ -19,9 +19,16 @@ fn ready() -> (Sim, Perigee) {
 
 #[test]
 fn the_handshake_goes_in_order() {
-    let (sim, server) = ready();
-    server.websocket().settle();
-    eventually("the remote methods", || sim.requests_of("register_remote_method").first().cloned());
+    let setup = Setup::new();
+    let (socket, gcodes) = (setup.klippy_socket(), setup.data().join("gcodes"));
+    let server = setup.start();
+    let mut agent = server.websocket();
+    agent.call("server.connection.identify", json!({"client_name": "a", "version": "1", "type": "agent", "url": "u"}));
+    agent.call("connection.register_remote_method", json!({"method_name": "agents_method"}));
+    let sim = Sim::at(&socket, gcodes, |_| {});
+    agent.expect("notify_klippy_ready");
+    server.wait_for_klippy("ready");
+    sim.expect("register_remote_method", "agents_method");
     let requests = sim.requests();
     let methods: Vec<&str> = requests.iter().filter_map(|request| request["method"].as_str()).collect();
     let at = |method: &str| methods.iter().position(|known| *known == method).unwrap_or_else(|| panic!("{method} in {methods:?}"));
@@ -30,7 +37,7 @@ fn the_handshake_goes_in_order() {
         &requests[0]["params"],
         &json!({"client_info": {"program": {"$type": "string"}, "version": {"$type": "string"}}}),
     );
-    for pair in ["info", "list_endpoints", "objects/subscribe", "gcode/subscribe_output", "objects/list", "objects/query"].windows(2) {
+    for pair in ["info", "list_endpoints", "objects/subscribe", "gcode/subscribe_output", "objects/list", "register_remote_method"].windows(2) {
         assert!(at(pair[0]) < at(pair[1]), "{} before {} in {methods:?}", pair[0], pair[1]);
     }
     let endpoints: Vec<usize> = (0..methods.len()).filter(|n| methods[*n] == "list_endpoints").collect();
@@ -43,11 +50,10 @@ fn the_handshake_goes_in_order() {
         &requests[at("gcode/subscribe_output")]["params"],
         &json!({"response_template": {"method": "process_gcode_response"}}),
     );
-    let registered = sim.requests_of("register_remote_method");
-    for request in &registered {
-        let params = &request["params"];
-        assert_eq!(params["response_template"]["method"], params["remote_method"], "{params}");
-    }
+    assert_eq!(
+        requests[at("register_remote_method")]["params"],
+        json!({"response_template": {"method": "agents_method"}, "remote_method": "agents_method"})
+    );
     let mut ids: Vec<u64> = requests.iter().map(|request| request["id"].as_u64().unwrap()).collect();
     ids.sort_unstable();
     ids.dedup();
@@ -80,7 +86,7 @@ fn states_are_told_as_they_come() {
 #[test]
 fn klippy_in_error_can_be_asked_and_is_not_ready() {
     let setup = Setup::new();
-    let sim = Sim::start_in(&setup, State::Error);
+    let sim = Sim::start_in(&setup, State::Error("Option 'x' in section 'printer' must be specified".into()));
     let server = setup.start();
     let mut client = server.websocket();
     server.wait_for_klippy("error");
@@ -89,7 +95,6 @@ fn klippy_in_error_can_be_asked_and_is_not_ready() {
     assert!(client.take_named("notify_klippy_ready").is_empty());
     assert!(sim.requests_of("register_remote_method").is_empty());
     // recovery is by way of a restart
-    sim.mend();
     client.call("printer.firmware_restart", Value::Null);
     client.expect("notify_klippy_disconnected");
     client.expect("notify_klippy_ready");
@@ -99,7 +104,7 @@ fn klippy_in_error_can_be_asked_and_is_not_ready() {
 #[test]
 fn klippy_in_shutdown_from_the_start_is_no_news() {
     let setup = Setup::new();
-    let _sim = Sim::start_in(&setup, State::Shutdown);
+    let _sim = Sim::start_in(&setup, State::shutdown("MCU lost"));
     let server = setup.start();
     let mut client = server.websocket();
     server.wait_for_klippy("shutdown");
@@ -146,10 +151,10 @@ fn a_restart_that_cuts_the_connection_has_succeeded() {
 #[test]
 fn whatever_else_waits_when_the_connection_goes_is_told() {
     let (sim, server) = ready();
-    sim.hold("gcode/script");
+    sim.mute("gcode/script");
     let mut client = server.websocket();
     let waiting = client.start("printer.gcode.script", json!({"script": "G28"}));
-    eventually("the script to reach Klippy", || sim.has_received("gcode/script", "G28").then_some(()));
+    sim.expect("gcode/script", "G28");
     sim.drop_connections();
     let error = client.finish(waiting).unwrap_err();
     assert_eq!((error.code, &*error.message), (503, "Klippy Disconnected"));
@@ -195,9 +200,8 @@ fn endpoints_of_klippy_stay_known_when_it_goes() {
 fn endpoints_that_klippy_adds_are_offered() {
     let setup = Setup::new();
     let sim = Sim::start(&setup);
-    sim.answer("list_endpoints", json!({"endpoints": ["info", "objects/list", "new_module/do_it", "bed_mesh/dump_mesh", "a/b/c"]}));
-    sim.answer("new_module/do_it", json!({"done": [1, 2.50, "x"]}));
-    sim.answer("a/b/c", json!({}));
+    sim.answer("new_module/do_it", &json!({"done": [1, 2.50, "x"]}));
+    sim.answer("a/b/c", &json!({}));
     let server = setup.start();
     server.wait_for_klippy("ready");
     let mut client = server.websocket();
@@ -216,22 +220,27 @@ fn endpoints_that_klippy_adds_are_offered() {
 #[test]
 fn answers_are_passed_on_as_they_are() {
     let (sim, server) = ready();
+    sim.mute("gcode/help");
     let mut client = server.websocket();
     for (answer, expected) in [
-        (json!({"result": {}}), Ok(json!("ok"))),
-        (json!({"result": []}), Ok(json!("ok"))),
-        (json!({"result": ""}), Ok(json!("ok"))),
-        (json!({"result": 0}), Ok(json!("ok"))),
-        (json!({"result": false}), Ok(json!("ok"))),
-        (json!({"result": {"a": null}}), Ok(json!({"a": null}))),
-        (json!({"result": "text"}), Ok(json!("text"))),
-        (json!({"error": {"message": "Must home axis first", "error": "WebRequestError"}}), Err((400, "Must home axis first"))),
-        (json!({"error": {"error": "WebRequestError"}}), Err((400, ""))),
-        (json!({"error": "only text"}), Err((400, ""))),
-        (json!({}), Err((400, "Malformed Klippy Response"))),
+        (r#","result":{}"#, Ok(json!("ok"))),
+        (r#","result":[]"#, Ok(json!("ok"))),
+        (r#","result":"""#, Ok(json!("ok"))),
+        (r#","result":0"#, Ok(json!("ok"))),
+        (r#","result":false"#, Ok(json!("ok"))),
+        (r#","result":{"a":null}"#, Ok(json!({"a": null}))),
+        (r#","result":"text""#, Ok(json!("text"))),
+        (
+            r#","error":{"message":"Must home axis first","error":"WebRequestError"}"#,
+            Err((400, "Must home axis first")),
+        ),
+        (r#","error":{"error":"WebRequestError"}"#, Err((400, ""))),
+        (r#","error":"only text""#, Err((400, ""))),
+        ("", Err((400, "Malformed Klippy Response"))),
     ] {
-        sim.answer_raw("gcode/help", answer.clone());
-        match (client.try_call("printer.gcode.help", Value::Null), expected) {
+        let waiting = client.start("printer.gcode.help", Value::Null);
+        sim.answer_with("gcode/help", answer);
+        match (client.finish(waiting), expected) {
             (Ok(result), Ok(expected)) => assert_eq!(result, expected, "{answer}"),
             (Err(error), Err((code, message))) => {
                 assert_eq!(error.code, code, "{answer}");
@@ -245,8 +254,14 @@ fn answers_are_passed_on_as_they_are() {
 #[test]
 fn numbers_of_klippy_keep_every_digit() {
     let (sim, server) = ready();
-    sim.answer_text("gcode/help", r#"{"a":1.10,"b":1e3,"c":123456789012345678901234567890,"d":0.1000000000000000055}"#);
-    let text = server.get("/printer/gcode/help").expect(200).text();
+    sim.mute("gcode/help");
+    let mut http = server.connect();
+    http.write(crate::harness::Request::get("/printer/gcode/help").head("x").as_bytes()).unwrap();
+    sim.answer_with(
+        "gcode/help",
+        r#","result":{"a":1.10,"b":1e3,"c":123456789012345678901234567890,"d":0.1000000000000000055}"#,
+    );
+    let text = http.read_response(false).unwrap().expect(200).text();
     for number in ["1.10", "123456789012345678901234567890", "0.1000000000000000055"] {
         assert!(text.contains(number), "{text}");
     }
@@ -256,7 +271,9 @@ fn numbers_of_klippy_keep_every_digit() {
 fn a_printer_that_lacks_what_front_ends_need() {
     let setup = Setup::new();
     let sim = Sim::start(&setup);
-    sim.answer("objects/list", json!({"objects": ["webhooks", "configfile", "toolhead"]}));
+    for object in ["virtual_sdcard", "display_status", "pause_resume"] {
+        sim.controls().remove_object(object);
+    }
     let server = setup.start();
     server.wait_for_klippy("ready");
     eventually("what is missing", || {
@@ -322,8 +339,11 @@ fn an_agent_is_called_by_macros() {
         json!({"client_name": "helper", "version": "1", "type": "agent", "url": "http://x"}),
     );
     assert_eq!(agent.call("connection.register_remote_method", json!({"method_name": "obico_remote_event"})), "ok");
-    eventually("Klippy to know it", || sim.has_received("register_remote_method", "obico_remote_event").then_some(()));
-    sim.send(&json!({"method": "obico_remote_event", "params": {"message": "hi", "n": 5}}));
+    sim.expect("register_remote_method", "obico_remote_event");
+    eventually("a call to get through", || {
+        let called = sim.controls().call_remote_method("obico_remote_event", &json!({"message": "hi", "n": 5}));
+        (called == 1).then_some(())
+    });
     assert_eq!(agent.expect("obico_remote_event"), json!({"message": "hi", "n": 5}));
     // again after Klippy was away
     sim.drop_connections();
@@ -505,7 +525,7 @@ fn a_frame_of_fifty_megabytes_from_klippy() {
 #[test]
 fn a_klippy_that_stops_answering() {
     let (sim, server) = ready();
-    sim.hold_all();
+    sim.controls().hang(true);
     let mut client = server.websocket();
     let waiting = client.start("printer.gcode.help", Value::Null);
     for _ in 0..20 {
@@ -514,7 +534,7 @@ fn a_klippy_that_stops_answering() {
     }
     let (_, second) = server.identified();
     assert!(second > 0);
-    sim.release_all();
+    sim.controls().hang(false);
     assert!(client.finish(waiting).is_ok());
 }
 
@@ -522,7 +542,7 @@ fn a_klippy_that_stops_answering() {
 fn a_klippy_that_never_answers_the_handshake() {
     let setup = Setup::new();
     let sim = Sim::start(&setup);
-    sim.hold_all();
+    sim.controls().hang(true);
     let mut server = setup.start();
     eventually("the connection", || (server.info()["klippy_connected"] == true).then_some(()));
     assert_eq!(server.info()["klippy_state"], "startup");
@@ -533,7 +553,7 @@ fn a_klippy_that_never_answers_the_handshake() {
 #[test]
 fn more_requests_than_klippy_may_have_waiting() {
     let (sim, server) = ready();
-    sim.hold("gcode/help");
+    sim.mute("gcode/help");
     let mut clients: Vec<WsClient> = (0..4).map(|_| server.websocket()).collect();
     for client in &mut clients {
         for _ in 0..250 {
@@ -545,7 +565,8 @@ fn more_requests_than_klippy_may_have_waiting() {
         client.next_within(Duration::from_millis(500)).is_some_and(|answer| answer["error"]["code"] == 503)
     });
     assert!(refused);
-    sim.release("gcode/help");
+    sim.restore("gcode/help");
+    sim.drop_connections();
     eventually("room again", || server.websocket().try_call("printer.gcode.help", Value::Null).ok());
 }
 

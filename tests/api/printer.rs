@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::harness::pattern::assert_matches;
-use crate::harness::{Multipart, Perigee, Setup, WsClient, eventually};
+use crate::harness::{Multipart, Perigee, Setup, WsClient};
 use crate::sim::Sim;
 
 /// A G-code file that takes a while, even fast.
@@ -192,18 +192,17 @@ fn a_script_that_takes_long_is_answered_when_it_is_done() {
     let sim = Sim::start(&setup);
     let server = setup.start();
     server.wait_for_klippy("ready");
-    sim.hold("gcode/script");
     let mut client = server.websocket();
     let heating = client.start("printer.gcode.script", json!({"script": "M109 S200"}));
-    eventually("the script to reach Klippy", || sim.has_received("gcode/script", "M109").then_some(()));
+    sim.expect("gcode/script", "M109");
     // it is in the store before it is answered
     let store = client.call("server.gcode_store", Value::Null)["gcode_store"].clone();
     assert_matches(&store, &json!({"$has": [{"message": "M109 S200", "type": "command"}]}));
     // and an emergency stop gets past it
     assert_eq!(client.call("printer.emergency_stop", Value::Null), "ok");
     client.expect("notify_klippy_shutdown");
-    sim.release("gcode/script");
-    let _ = client.finish(heating);
+    let error = client.finish(heating).unwrap_err();
+    assert_eq!(error.code, 400, "{error:?}");
 }
 
 #[test]

@@ -335,7 +335,7 @@ fn temporary_files_of_a_run_that_was_cut_off_go_at_the_next() {
 #[test]
 fn the_largest_upload_is_configured() {
     let server = Setup::new().option("max_upload_size: 1").start();
-    let fits = vec![b'x'; (1 << 20) - 100];
+    let fits = vec![b'x'; (1 << 20) - 4096];
     server.upload("gcodes", "fits.gcode", &fits).expect(201);
     // said beforehand
     let large = Multipart::new().file("large.gcode", vec![b'x'; 3 << 20]);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tungstenite::protocol::frame::Frame;
-use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
+use tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tungstenite::protocol::CloseFrame;
 use tungstenite::{Bytes, Message};
 
@@ -60,7 +60,10 @@ fn text_and_binary_and_fragments_are_messages() {
     while seen.len() < 2 {
         match client.wire().next_message(deadline).expect("in time").expect("a message") {
             Message::Pong(data) => seen.push(String::from_utf8(data.to_vec()).unwrap()),
-            Message::Text(text) => seen.push(serde_json::from_str::<Value>(&text).unwrap()["id"].to_string()),
+            Message::Text(text) => {
+                let id = serde_json::from_str::<Value>(&text).unwrap()["id"].take();
+                seen.extend(id.as_u64().map(|id| id.to_string()));
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -146,7 +149,7 @@ fn pages_of_other_sites_do_not_get_in() {
     assert_eq!(from(&format!("http://{host}")), Ok(()));
     assert_eq!(from("http://app.allowed.test"), Ok(()));
     assert_eq!(from("http://evil.test"), Err(403));
-    assert_eq!(from(&format!("http://{host}.evil.test")), Err(403));
+    assert_eq!(from(&format!("http://{}.evil.test", server.address.ip())), Err(403));
     assert_eq!(from("null"), Err(403));
 }
 
@@ -180,7 +183,7 @@ fn breaches_of_the_protocol_end_the_connection_with_their_code() {
         (&b"\x81\x02{}"[..], 1002),
         (b"\xf1\x80\x00\x00\x00\x00", 1002),
         (b"\x83\x80\x00\x00\x00\x00", 1002),
-        (b"\x89\xfe\x00\x80\x00\x00\x00\x00", 1002),
+        (&[&b"\x89\xfe\x00\x80\x00\x00\x00\x00"[..], &[0; 128]].concat(), 1002),
         (b"\x80\x80\x00\x00\x00\x00", 1002),
         // text that is no UTF-8
         (b"\x81\x82\x00\x00\x00\x00\xff\xfe", 1007),
@@ -241,6 +244,7 @@ fn a_ping_is_answered_and_the_server_pings_too() {
                 ponged = true;
             }
             Message::Ping(_) => break,
+            Message::Text(_) => {}
             other => panic!("{other:?}"),
         }
     }
@@ -255,11 +259,10 @@ fn a_slow_call_does_not_hold_up_the_next() {
     server.wait_for_klippy("ready");
     sim.hold("gcode/script");
     let mut client = server.websocket();
-    let slow = client.start("printer.gcode.script", json!({"script": "G28"}));
-    eventually("the script to reach Klippy", || sim.has_received("gcode/script", "G28").then_some(()));
+    let slow = client.start("printer.gcode.script", json!({"script": "M117 G28"}));
+    sim.expect("gcode/script", "G28");
     client.call("server.info", Value::Null);
     client.call("printer.info", Value::Null);
-    sim.release("gcode/script");
     assert_eq!(client.finish(slow), Ok(json!("ok")));
 }
 
@@ -328,7 +331,6 @@ fn answers_and_notifications_keep_their_order() {
 fn a_control_frame_of_a_kind_nobody_knows_is_a_breach() {
     let server = Perigee::start();
     let mut client = server.websocket();
-    let frame = Frame::message(Bytes::new(), OpCode::Control(Control::Reserved(0xb)), true);
-    client.wire().send_message(Message::Frame(frame)).unwrap();
+    client.wire().stream().write_all(b"\x8b\x80\x00\x00\x00\x00").unwrap();
     assert!(matches!(client.wire().receive(Instant::now() + PATIENCE), Received::Closed(..)));
 }

@@ -81,8 +81,10 @@ fn obico_starts_up_as_an_agent() {
         assert_matches(&client.call("printer.objects.query", query.clone())["status"], &json!({"fan": {"$keys": ["speed"]}}));
     }
     client.call("printer.objects.subscribe", query);
-    eventually("Klippy to know the method", || sim.has_received("register_remote_method", "obico_remote_event").then_some(()));
-    sim.send(&json!({"method": "obico_remote_event", "params": {"message": "hello"}}));
+    eventually("a call to get through", || {
+        let called = sim.controls().call_remote_method("obico_remote_event", &json!({"message": "hello"}));
+        (called == 1).then_some(())
+    });
     assert_eq!(client.expect("obico_remote_event"), json!({"message": "hello"}));
 }
 

@@ -149,10 +149,9 @@ impl Http {
         &self.stream
     }
 
-    /// The bare socket, for what comes after an upgrade.
-    pub fn into_stream(self) -> TcpStream {
-        assert!(self.unread.is_empty(), "bytes after the upgrade");
-        self.stream
+    /// The bare socket and what was read beyond the last answer, for what comes after an upgrade.
+    pub fn into_parts(self) -> (TcpStream, Vec<u8>) {
+        (self.stream, self.unread)
     }
 
     /// Sends a request and reads its answer.

@@ -294,9 +294,13 @@ impl Perigee {
         self.send(&Multipart::new().file(name, content).text("root", root).upload())
     }
 
+    /// A websocket that is fully there: what happens from now on is told to it.
     #[track_caller]
     pub fn websocket(&self) -> WsClient {
-        self.try_websocket("/websocket").unwrap_or_else(|refusal| panic!("no websocket: {refusal:?}"))
+        let mut client =
+            self.try_websocket("/websocket").unwrap_or_else(|refusal| panic!("no websocket: {refusal:?}"));
+        client.settle();
+        client
     }
 
     /// A websocket at another place, or the refusal.
@@ -328,7 +332,9 @@ impl Perigee {
 
     #[track_caller]
     pub fn unix_socket(&self) -> UnixClient {
-        Client::over(Framed::connect(&self.unix_socket_path()))
+        let mut client = Client::over(Framed::connect(&self.unix_socket_path()));
+        client.settle();
+        client
     }
 
     #[track_caller]

@@ -20,8 +20,6 @@ pub type WsClient = Client<Socket>;
 #[derive(Debug)]
 pub struct Socket {
     inner: WebSocket<TcpStream>,
-    /// How many pings came.
-    pub pings: usize,
 }
 
 /// The request that asks for a websocket.
@@ -48,8 +46,9 @@ pub fn open(address: SocketAddr, request: &Request) -> Result<Socket, Response> 
     let mut config = WebSocketConfig::default();
     config.max_message_size = Some(64 << 20);
     config.max_frame_size = Some(64 << 20);
-    let inner = WebSocket::from_raw_socket(http.into_stream(), Role::Client, Some(config));
-    Ok(Socket { inner, pings: 0 })
+    let (stream, read) = http.into_parts();
+    let inner = WebSocket::from_partially_read(stream, read, Role::Client, Some(config));
+    Ok(Socket { inner })
 }
 
 impl Socket {
@@ -100,7 +99,7 @@ impl Wire for Socket {
             match self.next_message(deadline) {
                 None => return Received::Nothing,
                 Some(Ok(Message::Text(text))) => return Received::Message(text.as_str().to_owned()),
-                Some(Ok(Message::Ping(_))) => self.pings += 1,
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 Some(Ok(Message::Close(frame))) => {
                     let (code, reason) = frame.map_or((None, String::new()), |frame| {
                         (Some(frame.code.into()), frame.reason.as_str().to_owned())
