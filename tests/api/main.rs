@@ -1,0 +1,29 @@
+//! Black-box tests: the real binary over real sockets, with a simulated printer.
+//!
+//! One program for all of them, because linking takes longer than running. `harness` drives the server,
+//! `cases/*.json` holds what can be said as data, and each other module is one subject.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
+
+mod harness;
+mod sim;
+
+mod bad_input;
+mod cases;
+mod clients;
+mod command_line;
+mod config;
+mod description;
+mod download;
+mod end_to_end;
+mod files;
+mod klippy_link;
+mod notifications;
+mod printer;
+mod restart;
+mod stores;
+mod subscriptions;
+mod transport_http;
+mod unix_socket;
+mod upload;
+mod websocket;
