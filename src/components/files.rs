@@ -139,7 +139,7 @@ impl FilesPart {
 
     async fn directory(self: Arc<Self>, call: Call<Directory>) -> Result<Reply> {
         let path = call.params.path.as_deref().unwrap_or(GCODES);
-        let directory = self.files.directory(path).await?;
+        let directory = self.files.directory(path, call.params.extended).await?;
         Ok(Reply::from_json_text(directory.to_json()))
     }
 
@@ -191,12 +191,7 @@ impl FilesPart {
             let source = Path::new(&info.klipper_path);
             roots.reserve("klipper", source, true);
             for (name, folder) in [("config_examples", "config"), ("docs", "docs")] {
-                let path = source.join(folder);
-                if path.is_dir()
-                    && let Err(warning) = roots.register(name, &path, Access::Read)
-                {
-                    log::info!("{warning}");
-                }
+                self.files.add_root(name, source.join(folder), Access::Read);
             }
         }
         self.check_config_path(&info.config_file);

@@ -1,7 +1,7 @@
-//! Zip archives: `server.files.zip`, and the G-code inside Ultimaker packages.
+//! Zip archives: `server.files.zip`.
 
 use std::collections::HashSet;
-use std::fs::{File, Metadata};
+use std::fs::Metadata;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
+use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use super::action::{Action, FileAction, Item};
 use super::download::open_regular;
@@ -19,12 +19,10 @@ use super::roots::{Level, Place, Policy, failed};
 use super::temp::{TempFile, is_temporary};
 use super::transfer::file_target;
 use crate::api::{Error, Result};
+use crate::time::{self, Civil};
 
 /// The most files in one archive.
 pub const MAX_ARCHIVED: usize = 10_000;
-
-/// The largest thumbnail that is taken out of an Ultimaker package, in bytes.
-const MAX_UFP_THUMBNAIL: u64 = 4 << 20;
 
 /// The result of `server.files.zip`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -154,51 +152,9 @@ pub(super) fn finish(job: &Job, dest: &Place, temp: TempFile) -> Result<(Zipped,
 
 /// The path that an archive gets when the request names none (spec api.md §6.1).
 pub(super) fn default_destination(now: std::time::SystemTime) -> RootPath {
-    let seconds = now.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed());
-    let at = local_time(seconds);
-    let name = format!(
-        "collection-{:04}{:02}{:02}-{:02}{:02}{:02}.zip",
-        i64::from(at.tm_year) + 1900,
-        at.tm_mon + 1,
-        at.tm_mday,
-        at.tm_hour,
-        at.tm_min,
-        at.tm_sec
-    );
+    let Civil { year, month, day, hour, minute, second } = time::local(time::unix_ms(now).div_euclid(1000));
+    let name = format!("collection-{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}.zip");
     RootPath { root: "config".to_owned(), path: RelPath::root().child(&name) }
-}
-
-/// The G-code of an Ultimaker package, written into a new file in `directory`, and its thumbnail, a PNG, if it
-/// has one (spec behaviour.md §5.4). Blocking.
-///
-/// # Errors
-/// When it is no zip, has no G-code, or unpacks to more than `limit` bytes.
-pub(super) fn unpack_ufp(
-    package: &File,
-    directory: &Path,
-    limit: u64,
-) -> io::Result<(TempFile, Option<Vec<u8>>)> {
-    const MODEL: [&str; 2] = ["/3D/model.gcode", "3D/model.gcode"];
-    const THUMBNAIL: [&str; 2] = ["/Metadata/thumbnail.png", "Metadata/thumbnail.png"];
-    let mut archive = ZipArchive::new(package)?;
-    let find = |archive: &ZipArchive<_>, names: [&str; 2]| {
-        names.into_iter().find_map(|name| archive.index_for_name(name))
-    };
-    let model = find(&archive, MODEL).ok_or_else(|| io::Error::other("the package holds no G-code"))?;
-    let temp = TempFile::create_in(directory)?;
-    let written = io::copy(&mut archive.by_index(model)?.take(limit.saturating_add(1)), &mut temp.file())?;
-    if written > limit {
-        return Err(io::Error::other("the G-code in the package is too large"));
-    }
-    let mut image = Vec::new();
-    if let Some(index) = find(&archive, THUMBNAIL) {
-        // A broken picture is no reason to refuse the print.
-        let read = archive.by_index(index).map_err(io::Error::from);
-        if read.and_then(|file| file.take(MAX_UFP_THUMBNAIL).read_to_end(&mut image)).is_err() {
-            image.clear();
-        }
-    }
-    Ok((temp, Some(image).filter(|image| !image.is_empty())))
 }
 
 fn copy_until(from: &mut impl Read, to: &mut impl Write, stop: &AtomicBool) -> io::Result<()> {
@@ -218,22 +174,6 @@ fn copy_until(from: &mut impl Read, to: &mut impl Write, stop: &AtomicBool) -> i
 
 /// A time as zip has it: local, without the years before 1980.
 fn zip_time(seconds: i64) -> DateTime {
-    let at = local_time(seconds);
-    let small = |number: i32| u8::try_from(number).unwrap_or(0);
-    let year = u16::try_from(i64::from(at.tm_year) + 1900).unwrap_or(0);
-    let (month, day) = (small(at.tm_mon + 1), small(at.tm_mday));
-    DateTime::from_date_and_time(year, month, day, small(at.tm_hour), small(at.tm_min), small(at.tm_sec))
-        .unwrap_or_default()
-}
-
-fn local_time(seconds: i64) -> libc::tm {
-    // SAFETY: `tm` is plain numbers and a pointer that may be null; localtime_r only writes to it, and leaves
-    // it zeroed when it fails.
-    #[allow(unsafe_code, clippy::useless_conversion)]
-    unsafe {
-        let mut at: libc::tm = std::mem::zeroed();
-        let seconds: libc::time_t = seconds.try_into().unwrap_or(0);
-        libc::localtime_r(&raw const seconds, &raw mut at);
-        at
-    }
+    let Civil { year, month, day, hour, minute, second } = time::local(seconds);
+    DateTime::from_date_and_time(year, month, day, hour, minute, second).unwrap_or_default()
 }

@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use super::action::Stat;
 use super::members::members;
-use super::path::is_gcode;
-use super::roots::{EntryLevels, Level, Place, Policy, Root, failed};
+use super::path::{RelPath, is_gcode};
+use super::roots::{EntryLevels, Level, Place, Policy, Root, failed, name_on_disk};
 use super::temp::is_temporary;
 use crate::api::Result;
 use crate::json;
@@ -126,12 +126,19 @@ fn push_entries(out: &mut String, entries: &[Entry], name_key: &str) {
 /// All files of a root, sorted by path without regard to letter case (spec behaviour.md §5.5). In the gcodes
 /// root only G-code. Directory links are followed, each directory is listed once. Blocking.
 pub(super) fn list(policy: &Policy, root: &Root) -> Result<Vec<ListedFile>> {
+    list_below(policy, root, &RelPath::root())
+}
+
+/// As [`list`], of one directory of a root.
+pub(super) fn list_below(policy: &Policy, root: &Root, top: &RelPath) -> Result<Vec<ListedFile>> {
+    let top_path = name_on_disk(&root.path, top);
+    let Ok(top_real) = fs::canonicalize(&top_path) else { return Ok(Vec::new()) };
     let only_gcode = root.name == GCODES;
     let mut files = Vec::new();
     let mut seen = HashSet::new();
     // (where it is, its true path, how paths in it begin)
-    let mut open: Vec<(PathBuf, PathBuf, String)> =
-        vec![(root.path.clone(), root.path.clone(), String::new())];
+    let prefix = if top.is_root() { String::new() } else { format!("{top}/") };
+    let mut open: Vec<(PathBuf, PathBuf, String)> = vec![(top_path, top_real, prefix)];
     while let Some((directory, real, prefix)) = open.pop() {
         let Ok(metadata) = fs::metadata(&directory) else { continue };
         if !seen.insert((metadata.dev(), metadata.ino())) {
@@ -170,12 +177,11 @@ pub(super) fn list(policy: &Policy, root: &Root) -> Result<Vec<ListedFile>> {
     Ok(files)
 }
 
-/// The entries of one directory. `metadata` gives the stored record of a G-code file in the gcodes root by its
-/// path there; it is asked only for an extended listing. Blocking.
-pub(super) fn directory(
-    place: &Place,
-    metadata: Option<&dyn Fn(&str) -> Option<String>>,
-) -> Result<Directory> {
+/// Gives the stored record of a G-code file by its path in the gcodes root.
+pub(super) type Records<'a> = &'a dyn Fn(&RelPath) -> Option<String>;
+
+/// The entries of one directory; with `records` an extended listing. Blocking.
+pub(super) fn directory(place: &Place, records: Option<Records<'_>>) -> Result<Directory> {
     let real = place.to_read()?;
     let mut listing = Directory {
         dirs: Vec::new(),
@@ -184,17 +190,16 @@ pub(super) fn directory(
         root: place.root.name.clone(),
         permissions: place.policy.root_level(&place.root).text(),
     };
-    let metadata = metadata.filter(|_| place.root.name == GCODES);
+    let records = records.filter(|_| place.root.name == GCODES);
     let complete = each_entry(&place.policy, &real, &real, |found| {
-        let record = metadata
-            .filter(|_| !found.is_dir && is_gcode(found.name))
-            .and_then(|record| record(place.path.child(found.name).as_str()));
+        let records = records.filter(|_| !found.is_dir && is_gcode(found.name));
+        let metadata = records.and_then(|record| record(&place.path.child(found.name)));
         let entry = Entry {
             name: found.name.to_owned(),
             modified: found.stat.modified,
             size: found.stat.size,
             permissions: found.level.text(),
-            metadata: record,
+            metadata,
         };
         if found.is_dir {
             listing.dirs.push(entry)

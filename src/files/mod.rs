@@ -9,8 +9,10 @@ mod background;
 mod busy;
 mod claims;
 mod download;
+mod gcode_files;
 mod list;
 mod members;
+mod metadata;
 mod notice;
 mod ops;
 mod path;
@@ -34,16 +36,19 @@ pub use archive::{MAX_ARCHIVED, Zipped};
 pub use busy::{LoadedFile, LoadedFn};
 pub use download::{Body, CHUNK, Download, content_type, disposition};
 pub use list::{Directory, DiskUsage, Entry, GCODES, ListedFile, MAX_ENTRIES};
+pub use metadata::{NAMESPACE, ThumbnailInfo};
 pub use notice::{Change, NOTICE_DELAY, Notice, Sink};
-pub use path::{RelPath, RootPath, is_gcode, is_ufp};
+pub use path::{RelPath, RootPath, is_gcode, is_package};
 pub use range::{Conditions, Selection};
 pub use roots::{Access, Root, RootInfo, Roots};
 pub use upload::{BUFFER, Upload, UploadTarget};
 pub use watch::{BUNDLE, LONGEST_BUNDLE, MAX_PENDING, MAX_WATCHES, PAIRING, REPEAT, SETTLE};
 
 use crate::api::{Error, Result, Warnings};
+use crate::storage::Storage;
 use crate::tasks::Spawner;
 use claims::Claims;
+use metadata::Metadata;
 use ops::Job;
 use watch::Watcher;
 
@@ -61,6 +66,10 @@ pub struct Setup {
     pub observer: Observer,
     /// Whether there are warnings when not everything can be watched (`enable_observer_warnings`).
     pub observer_warnings: bool,
+    /// Whether objects are defined for Klipper in G-code that has none (`enable_object_processing`).
+    pub define_objects: bool,
+    /// The database, for the metadata of G-code.
+    pub storage: Storage,
     /// The largest upload, in bytes (spec config.md §3, `max_upload_size`).
     pub max_upload: u64,
 }
@@ -83,9 +92,9 @@ struct Inner {
     roots: Roots,
     claims: Arc<Claims>,
     lock: Arc<Mutex<()>>,
+    metadata: Arc<Metadata>,
     watcher: Option<Arc<Watcher>>,
-    /// Whether clients are told when a root is registered.
-    running: AtomicBool,
+    started: AtomicBool,
 }
 
 impl Files {
@@ -101,13 +110,15 @@ impl Files {
                 .ok()
                 .map(Arc::new),
         };
+        let metadata = Metadata::new(setup.storage.clone());
         let files = Self(Arc::new(Inner {
             setup,
+            metadata,
             roots: Roots::default(),
             claims,
             lock: Arc::default(),
             watcher,
-            running: AtomicBool::new(false),
+            started: AtomicBool::new(false),
         }));
         files.watch();
         files
@@ -128,13 +139,21 @@ impl Files {
         smol::unblock(move || list::list(&policy, &root)).await
     }
 
-    /// `server.files.get_directory`: the entries of `root/path`.
+    /// `server.files.get_directory`: the entries of `root/path`; if `extended`, with the metadata of G-code.
     ///
     /// # Errors
     /// 400 for what is no directory, 403 for a reserved one.
-    pub async fn directory(&self, path: &str) -> Result<Directory> {
+    pub async fn directory(&self, path: &str, extended: bool) -> Result<Directory> {
         let (policy, at) = (self.0.roots.now(), RootPath::parse(path)?);
-        smol::unblock(move || list::directory(&policy.place(&at)?, None)).await
+        let metadata = extended.then(|| self.0.metadata.clone());
+        smol::unblock(move || {
+            let place = policy.place(&at)?;
+            match metadata {
+                Some(metadata) => list::directory(&place, Some(&|path| metadata.get(path))),
+                None => list::directory(&place, None),
+            }
+        })
+        .await
     }
 
     /// Opens a file for a static GET: `root/path`, or the name of a file that is registered by itself.
@@ -153,7 +172,7 @@ impl Files {
     pub async fn create_directory(&self, path: &str) -> Result<Change> {
         let at = RootPath::parse(path)?;
         let action = self.exclusive(move |job| ops::create_directory(job, &at)).await?;
-        Ok(self.change(action))
+        Ok(self.change(action).await)
     }
 
     /// `server.files.delete_directory`; with `force` also one that is not empty.
@@ -164,7 +183,7 @@ impl Files {
     pub async fn delete_directory(&self, path: &str, force: bool) -> Result<Change> {
         let at = RootPath::parse(path)?;
         let action = self.exclusive(move |job| ops::delete_directory(job, &at, force)).await?;
-        Ok(self.change(action))
+        Ok(self.change(action).await)
     }
 
     /// `server.files.delete_file`.
@@ -174,7 +193,7 @@ impl Files {
     pub async fn delete_file(&self, path: &str) -> Result<Change> {
         let at = RootPath::parse(path)?;
         let action = self.exclusive(move |job| ops::delete_file(job, &at)).await?;
-        Ok(self.change(action))
+        Ok(self.change(action).await)
     }
 
     /// `server.files.move`.
@@ -184,7 +203,7 @@ impl Files {
     pub async fn move_item(&self, source: &str, dest: &str) -> Result<Change> {
         let (source, dest) = (RootPath::parse(source)?, RootPath::parse(dest)?);
         let action = self.exclusive(move |job| transfer::move_item(job, &source, &dest)).await?;
-        Ok(self.change(action))
+        Ok(self.change(action).await)
     }
 
     /// `server.files.copy`.
@@ -195,7 +214,7 @@ impl Files {
     pub async fn copy_item(&self, source: &str, dest: &str) -> Result<Change> {
         let (source, dest) = (RootPath::parse(source)?, RootPath::parse(dest)?);
         let action = self.exclusive(move |job| transfer::copy_item(job, &source, &dest)).await?;
-        Ok(self.change(action))
+        Ok(self.change(action).await)
     }
 
     /// `server.files.zip`: an archive of `items` at `dest`, or under a name with the time in the config root.
@@ -249,11 +268,12 @@ impl Files {
     pub async fn finish_upload(&self, upload: Upload, target: &UploadTarget) -> Result<Change> {
         let at = upload::destination(target)?;
         let received = upload.complete(target.checksum.clone()).await?;
-        let limit = self.0.setup.max_upload;
-        let ready = smol::unblock(move || received.unpack(at, limit)).await?;
+        let (limit, objects) = (self.0.setup.max_upload, self.0.setup.define_objects);
+        let ready = smol::unblock(move || received.prepare(at, limit, objects)).await?;
         let placed = self.exclusive(move |job| ready.place(job)).await?;
         let mut actions: Vec<_> = placed.made.into_iter().collect();
         actions.push(placed.action.clone());
+        self.read_upload(&placed.action.item, placed.picture).await;
         Ok(Change { action: placed.action, notice: self.notice(actions) })
     }
 
@@ -282,7 +302,9 @@ impl Files {
         Job { policy: self.0.roots.now(), loaded: self.0.setup.loaded.clone(), claim: self.0.claims.begin() }
     }
 
-    fn change(&self, action: FileAction) -> Change {
+    /// What is done after a change: metadata follows, and the others are told.
+    async fn change(&self, action: FileAction) -> Change {
+        self.0.metadata.follow(&self.0.roots.now(), std::slice::from_ref(&action)).await;
         Change { notice: self.notice(vec![action.clone()]), action }
     }
 

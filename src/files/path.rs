@@ -165,9 +165,16 @@ pub fn is_gcode(name: &str) -> bool {
     extension(name).is_some_and(|ext| GCODE_EXTENSIONS.iter().any(|known| ext.eq_ignore_ascii_case(known)))
 }
 
-/// Whether a file name is that of an Ultimaker format package, a zip with G-code in it.
-pub fn is_ufp(name: &str) -> bool {
-    extension(name).is_some_and(|ext| ext.eq_ignore_ascii_case("ufp"))
+/// Whether a file name is that of a package, an archive with G-code in it: those of Ultimaker, and of
+/// BambuStudio and its kin with their double extension. Other `.3mf` files are models that nobody has sliced.
+pub fn is_package(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    extension(name).is_some() && (lower.ends_with(".ufp") || lower.ends_with(".gcode.3mf"))
+}
+
+/// Whether a path has this extension, in letters of any case.
+pub(super) fn has_extension(path: &str, wanted: &str) -> bool {
+    extension(path).is_some_and(|found| found.eq_ignore_ascii_case(wanted))
 }
 
 /// What follows the last dot of a path's last component. A name that begins with its only dot has none.
@@ -234,7 +241,8 @@ mod tests {
         for name in ["gcode", ".gcode", "a.gcode.bak", "dir.g/a", "a.txt"] {
             assert!(!is_gcode(name), "{name}");
         }
-        assert!(is_ufp("a.UFP") && !is_ufp("a.gcode"));
+        assert!(is_package("a.UFP") && is_package("a.GCODE.3mf"));
+        assert!(!is_package("a.gcode") && !is_package("a.3mf") && !is_package(".ufp"));
     }
 
     #[test]

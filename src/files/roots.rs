@@ -101,7 +101,7 @@ impl Roots {
     /// # Errors
     /// The text of a warning when the path is not a directory that can be read; nothing is registered then
     /// (spec behaviour.md §5.1).
-    pub fn register(
+    pub(super) fn register(
         &self,
         name: &str,
         path: &Path,
@@ -374,7 +374,7 @@ pub(super) fn failed(what: &str, path: &str, error: io::Error) -> Error {
 /// Where a path lies below `base`. A name on disk that is not UTF-8 is shown to clients with replacement
 /// characters; a component with those that does not exist as such is looked up among the names of its
 /// directory, so that such files can still be read, renamed and deleted.
-fn name_on_disk(base: &Path, path: &RelPath) -> PathBuf {
+pub(super) fn name_on_disk(base: &Path, path: &RelPath) -> PathBuf {
     if !path.as_str().contains(char::REPLACEMENT_CHARACTER) {
         return path.under(base);
     }

@@ -35,7 +35,7 @@ pub(super) struct TempFile {
 /// A directory under construction. Dropped without [`become_dir`](Self::become_dir), it is removed.
 #[derive(Debug)]
 pub(super) struct TempDir {
-    _lock: Locked,
+    lock: Locked,
     name: Unfinished,
 }
 
@@ -89,7 +89,7 @@ impl Unfinished {
     fn rename(mut self, target: &Path) -> io::Result<()> {
         fs::rename(&self.path, target)?;
         self.renamed = true;
-        sync_parent(target)
+        Ok(())
     }
 }
 
@@ -140,13 +140,21 @@ impl TempFile {
         let metadata = self.file().metadata()?;
         if fs::metadata(parent)?.dev() == metadata.dev() {
             self.file().sync_all()?;
-            return self.name.rename(target);
+            self.name.rename(target)?;
+            return sync_parent(target);
         }
         let copy = Self::create_in(parent)?;
         io::copy(&mut File::open(self.path())?, &mut copy.file())?;
         adopt(copy.file(), &metadata);
         copy.file().sync_all()?;
-        copy.name.rename(target)
+        copy.name.rename(target)?;
+        sync_parent(target)
+    }
+
+    /// Puts the file in the place of `target`, whole for every reader, but on disk only when the system gets to
+    /// it. For what can be made again.
+    pub(super) fn replace_unsynced(self, target: &Path) -> io::Result<()> {
+        self.name.rename(target)
     }
 }
 
@@ -155,7 +163,7 @@ impl TempDir {
     pub(super) fn create_in(directory: &Path) -> io::Result<Self> {
         let (name, ()) = Unfinished::create(directory, |path| fs::create_dir(path))?;
         let lock = Locked::new(File::open(&name.path)?);
-        Ok(Self { _lock: lock, name })
+        Ok(Self { lock, name })
     }
 
     /// Where it is now.
@@ -166,8 +174,9 @@ impl TempDir {
     /// Gives the directory its name, which must be free, on disk with all content when this returns.
     pub(super) fn become_dir(self, target: &Path) -> io::Result<()> {
         // One call for the whole file system, instead of one per file.
-        nix::unistd::syncfs(self._lock.file())?;
-        self.name.rename(target)
+        nix::unistd::syncfs(self.lock.file())?;
+        self.name.rename(target)?;
+        sync_parent(target)
     }
 }
 

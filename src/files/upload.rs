@@ -7,7 +7,7 @@
 //! A destination that is a link to a writable file stays a link, and the file it leads to is replaced; any
 //! other link is itself replaced.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -15,14 +15,17 @@ use sha2::{Digest, Sha256};
 use smol::Task;
 
 use super::action::{Action, FileAction};
-use super::archive::unpack_ufp;
+use super::download::open_regular;
 use super::list::{GCODES, disk_usage};
 use super::ops::Job;
-use super::path::{RelPath, RootPath, check_new_name, is_ufp};
+use super::path::{RelPath, RootPath, check_new_name, is_gcode, is_package};
 use super::roots::{Level, Place, Policy, Root, failed};
 use super::temp::{self, TempFile};
 use super::transfer::file_target;
 use crate::api::{Error, Result};
+use crate::gcode::objects;
+use crate::gcode::package::{self, Package, model_name};
+use crate::gcode::thumbnail::Thumbnail;
 
 /// Bytes that are collected before they are written. One such buffer fills while another is being written, so
 /// an upload takes twice this.
@@ -244,9 +247,8 @@ pub(super) struct Placed {
     pub(super) action: FileAction,
     /// The topmost directory that was made for it.
     pub(super) made: Option<FileAction>,
-    pub(super) at: RootPath,
-    /// The picture that came with an Ultimaker package.
-    pub(super) ufp_thumbnail: Option<Vec<u8>>,
+    /// The picture that came with a package.
+    pub(super) picture: Option<Thumbnail>,
 }
 
 /// The place that a form describes: inside its root, or it is refused.
@@ -262,19 +264,20 @@ pub(super) fn destination(target: &UploadTarget) -> Result<RootPath> {
 }
 
 impl Received {
-    /// Unpacks what is an Ultimaker package. Needs no lock. Blocking.
-    pub(super) fn unpack(self, at: RootPath, limit: u64) -> Result<Ready> {
-        if at.root != GCODES || !at.path.name().is_some_and(is_ufp) {
-            return Ok(Ready { temp: self.temp, at, ufp_thumbnail: None });
+    /// Prepares a file for its place: takes the G-code out of a package, and, if `objects`, defines its objects
+    /// for Klipper. Needs no lock. Blocking.
+    pub(super) fn prepare(self, at: RootPath, limit: u64, objects: bool) -> Result<Ready> {
+        let mut ready = Ready { temp: self.temp, at, picture: None };
+        if ready.at.root != GCODES {
+            return Ok(ready);
         }
-        let directory = self.temp.path().parent().unwrap_or(Path::new("/"));
-        let (temp, ufp_thumbnail) = unpack_ufp(self.temp.file(), directory, limit).map_err(|error| {
-            Error::bad_request(format!("Cannot read the package: {error}")).caused_by(error)
-        })?;
-        let text = at.path.as_str();
-        let stem = text.rsplit_once('.').map_or(text, |(stem, _)| stem);
-        let path = RelPath::parse(&format!("{stem}.gcode"))?;
-        Ok(Ready { temp, at: RootPath { root: at.root, path }, ufp_thumbnail })
+        if ready.at.path.name().is_some_and(is_package) {
+            ready.unpack(limit)?;
+        }
+        if objects && ready.at.path.name().is_some_and(is_gcode) {
+            ready.define_objects()?;
+        }
+        Ok(ready)
     }
 }
 
@@ -282,10 +285,34 @@ impl Received {
 pub(super) struct Ready {
     temp: TempFile,
     at: RootPath,
-    ufp_thumbnail: Option<Vec<u8>>,
+    picture: Option<Thumbnail>,
 }
 
 impl Ready {
+    fn unpack(&mut self, limit: u64) -> Result<()> {
+        let (temp, picture) = unpack(self.temp.file(), self.directory(), limit)?;
+        (self.temp, self.picture) = (temp, picture);
+        if let (Some(parent), Some(name)) = (self.at.path.parent(), self.at.path.name().and_then(model_name))
+        {
+            self.at.path = parent.child(&name);
+        }
+        Ok(())
+    }
+
+    fn define_objects(&mut self) -> Result<()> {
+        let defined = define_objects(self.temp.file(), self.directory());
+        if let Some(temp) =
+            defined.map_err(|error| failed("define objects in", &self.at.to_string(), error))?
+        {
+            self.temp = temp;
+        }
+        Ok(())
+    }
+
+    fn directory(&self) -> &Path {
+        self.temp.path().parent().unwrap_or(Path::new("/"))
+    }
+
     /// Puts the file in its place, making directories on the way. Blocking, one at a time.
     pub(super) fn place(self, job: &Job) -> Result<Placed> {
         let place = job.writable(&self.at, 400)?;
@@ -299,8 +326,61 @@ impl Ready {
         self.temp.resemble(&target);
         self.temp.replace(&target).map_err(|error| failed("store", &place.display(), error))?;
         let action = job.done(Action::CreateFile, &place)?;
-        Ok(Placed { action, made, at: self.at, ufp_thumbnail: self.ufp_thumbnail })
+        Ok(Placed { action, made, picture: self.picture })
     }
+}
+
+/// Takes the G-code out of a package, into a new file in `directory`, and the picture beside it. Blocking.
+pub(super) fn unpack(package: &File, directory: &Path, limit: u64) -> Result<(TempFile, Option<Thumbnail>)> {
+    let refused = |error: package::Error| match error {
+        package::Error::Io(error) => failed("unpack", "the package", error),
+        package::Error::TooLarge => too_large(limit),
+        error => Error::bad_request(error.to_string()).caused_by(error),
+    };
+    let mut package = Package::open(package).map_err(refused)?;
+    let temp = TempFile::create_in(directory).map_err(|error| failed("unpack", "the package", error))?;
+    package.extract_model(&mut temp.file(), limit).map_err(refused)?;
+    Ok((temp, package.thumbnail()))
+}
+
+/// The file with its objects defined, if it has any that are not, as a new file in `directory`. Blocking.
+fn define_objects(mut file: &File, directory: &Path) -> io::Result<Option<TempFile>> {
+    let temp = TempFile::create_in(directory)?;
+    let mut output = io::BufWriter::new(temp.file());
+    let changed = objects::process(&mut file, &mut output)?;
+    output.flush()?;
+    drop(output);
+    Ok(changed.then_some(temp))
+}
+
+/// Replaces a package in the gcodes root by the G-code in it. Blocking, one at a time.
+pub(super) fn unpack_in_place(job: &Job, at: &RootPath, limit: u64) -> Result<Placed> {
+    let source = job.writable(at, 400)?;
+    let package = source.to_write()?;
+    let directory = package.parent().unwrap_or(Path::new("/"));
+    let file = open_regular(&package).map_err(|error| failed("open", &source.display(), error))?;
+    let (temp, picture) = unpack(&file, directory, limit)?;
+    let name = at.path.name().and_then(model_name).unwrap_or_default();
+    let path = at.path.parent().unwrap_or_default().child(&name);
+    let placed = Ready { temp, at: RootPath { root: at.root.clone(), path }, picture }.place(job)?;
+    job.claim.add(&package);
+    fs::remove_file(&package).map_err(|error| failed("remove", &source.display(), error))?;
+    Ok(placed)
+}
+
+/// Defines the objects of a file in the gcodes root, if that changes it. Blocking, one at a time.
+pub(super) fn define_objects_in_place(job: &Job, at: &RootPath, kind: Action) -> Result<Option<FileAction>> {
+    let place = job.writable(at, 400)?;
+    let target = file_target(&place)?;
+    job.check_idle(&place, &target)?;
+    let directory = target.parent().unwrap_or(Path::new("/"));
+    let error = |error| failed("define objects in", &place.display(), error);
+    let file = open_regular(&target).map_err(error)?;
+    let Some(temp) = define_objects(&file, directory).map_err(error)? else { return Ok(None) };
+    job.claim.add(&target);
+    temp.resemble(&target);
+    temp.replace(&target).map_err(error)?;
+    job.done(kind, &place).map(Some)
 }
 
 /// Makes the directories that a file is to lie in; returns what clients are to know of it.

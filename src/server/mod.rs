@@ -281,7 +281,7 @@ fn build(
         events.clone(),
         spawner.clone(),
     );
-    let files = build_files(settings, &klippy, &events, warnings, spawner);
+    let files = build_files(settings, &klippy, &events, context, storage);
 
     // floor 4: the parts of the API
     let stop_for = |sender: &Sender<Stop>| {
@@ -397,9 +397,10 @@ fn build_files(
     settings: &Settings,
     klippy: &Arc<Klippy>,
     events: &Arc<Events>,
-    warnings: &Arc<Warnings>,
-    spawner: &Spawner,
+    context: Context<'_>,
+    storage: &Storage,
 ) -> Files {
+    let Context { warnings, spawner, .. } = context;
     let (loaded_from, told) = (Arc::downgrade(klippy), Arc::downgrade(events));
     Files::new(files::Setup {
         spawner: spawner.clone(),
@@ -412,6 +413,8 @@ fn build_files(
         warnings: warnings.clone(),
         observer: if settings.files.observe { files::Observer::Inotify } else { files::Observer::None },
         observer_warnings: settings.files.enable_observer_warnings,
+        define_objects: settings.files.enable_object_processing,
+        storage: storage.clone(),
         max_upload: settings.server.max_upload_size,
     })
 }

@@ -33,7 +33,7 @@ fn a_directory_shows_everything_that_can_be_seen() {
     bench.write("gcodes/d/.perigee-tmp-1", "");
     link("nowhere", bench.path("gcodes/d/broken"));
     nix::unistd::mkfifo(&bench.path("gcodes/d/pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let listing = bench.run(bench.files.directory("gcodes/d")).unwrap();
+    let listing = bench.run(bench.files.directory("gcodes/d", false)).unwrap();
     let names = |entries: &[Entry]| {
         let mut names: Vec<_> = entries.iter().map(|entry| entry.name.clone()).collect();
         names.sort();
@@ -47,8 +47,8 @@ fn a_directory_shows_everything_that_can_be_seen() {
     assert_eq!(json["dirs"][0]["dirname"], ".thumbs");
     let a = json["files"].as_array().unwrap().iter().find(|file| file["filename"] == "a.gcode").unwrap();
     assert_eq!(a["size"], 2);
-    assert_eq!(status(bench.run(bench.files.directory("gcodes/d/a.gcode"))), 400);
-    assert_eq!(status(bench.run(bench.files.directory("gcodes/e"))), 400);
+    assert_eq!(status(bench.run(bench.files.directory("gcodes/d/a.gcode", false))), 400);
+    assert_eq!(status(bench.run(bench.files.directory("gcodes/e", false))), 400);
 }
 
 #[test]

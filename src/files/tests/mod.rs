@@ -2,6 +2,7 @@
 
 mod links;
 mod listing;
+mod metadata;
 mod requests;
 mod uploads;
 mod watching;
@@ -28,6 +29,7 @@ struct Bench {
     files: Files,
     told: Arc<std::sync::Mutex<Vec<FileAction>>>,
     loaded: Arc<std::sync::Mutex<Option<LoadedFile>>>,
+    storage: Storage,
 }
 
 impl Bench {
@@ -40,7 +42,12 @@ impl Bench {
     }
 
     fn with(max_upload: u64, observer: Observer) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::on(tempfile::tempdir().unwrap(), max_upload, observer)
+    }
+
+    /// A file manager on a data folder that may have been used before.
+    fn on(dir: TempDir, max_upload: u64, observer: Observer) -> Self {
+        let (storage, _) = Storage::open(&dir.path().join("database"), &Default::default()).unwrap();
         let executor = Arc::new(Executor::new());
         let told = Arc::<std::sync::Mutex<Vec<FileAction>>>::default();
         let loaded = Arc::<std::sync::Mutex<Option<LoadedFile>>>::default();
@@ -52,14 +59,17 @@ impl Bench {
             warnings: Arc::default(),
             observer,
             observer_warnings: true,
+            define_objects: false,
+            storage: storage.clone(),
             max_upload,
         });
-        let bench = Self { dir, executor, files, told, loaded };
+        let bench = Self { dir, executor, files, told, loaded, storage };
         for (name, access) in [("config", Access::Write), ("logs", Access::Read), ("gcodes", Access::Write)] {
-            fs::create_dir(bench.path(name)).unwrap();
-            bench.run(bench.files.register_root(name, bench.path(name), access)).unwrap();
+            fs::create_dir_all(bench.path(name)).unwrap();
+            bench.files.roots().register(name, &bench.path(name), access).unwrap();
         }
-        bench.files.start();
+        bench.files.0.started.store(true, Ordering::Relaxed);
+        bench.run(bench.files.begin());
         bench
     }
 

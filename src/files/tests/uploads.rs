@@ -139,7 +139,7 @@ fn of_two_uploads_at_once_the_last_wins_whole() {
 }
 
 /// An Ultimaker package with these members.
-fn ufp(members: &[(&str, &[u8])]) -> Vec<u8> {
+pub(super) fn ufp(members: &[(&str, &[u8])]) -> Vec<u8> {
     use std::io::Write;
     let mut zip = ::zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for (name, content) in members {
@@ -165,6 +165,6 @@ fn a_package_is_unpacked() {
 
     let small = Bench::with_limit(1000);
     let bomb = ufp(&[("3D/model.gcode", &[b'G'; 2000])]);
-    assert_eq!(status(small.run(small.upload(&to("gcodes", "b.ufp"), &bomb))), 400);
+    assert_eq!(status(small.run(small.upload(&to("gcodes", "b.ufp"), &bomb))), 413);
     assert!(small.names("gcodes").is_empty());
 }
