@@ -2,14 +2,12 @@
 
 use std::collections::HashSet;
 use std::fs::Metadata;
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
-use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use super::action::{Action, FileAction, Item};
 use super::download::open_regular;
@@ -18,6 +16,7 @@ use super::path::{RelPath, RootPath, check_new_name};
 use super::roots::{Level, Place, Policy, failed};
 use super::temp::{TempFile, is_temporary};
 use super::transfer::file_target;
+use super::zip_writer::{Entry, ZipWriter};
 use crate::api::{Error, Result};
 use crate::time::{self, Civil};
 
@@ -109,19 +108,18 @@ impl Contents {
         let write = || {
             let directory = real.parent().ok_or(io::ErrorKind::InvalidInput)?;
             let temp = TempFile::create_in(directory)?;
-            let mut zip = ZipWriter::new(temp.file().try_clone()?);
-            let method = if store_only { CompressionMethod::Stored } else { CompressionMethod::Deflated };
+            let mut zip = ZipWriter::new(temp.file());
             for (name, path) in &self.files {
                 let file = open_regular(path)?;
                 let metadata = file.metadata()?;
-                let options = SimpleFileOptions::default()
-                    .compression_method(method)
-                    .large_file(metadata.len() >= u64::from(u32::MAX))
-                    .last_modified_time(zip_time(metadata.mtime()))
-                    .unix_permissions(metadata.mode() & 0o777);
-                zip.start_file(name, options)?;
+                let entry = Entry {
+                    name: name.clone(),
+                    modified: time::local(metadata.mtime()),
+                    mode: metadata.mode(),
+                    store: store_only,
+                };
                 // A log may grow while it is read; what was there at first is enough.
-                copy_until(&mut file.take(metadata.len()), &mut zip, stop)?;
+                zip.add(entry, file, metadata.len(), &|| stop.load(Ordering::Relaxed))?;
             }
             zip.finish()?;
             Ok(temp)
@@ -155,25 +153,4 @@ pub(super) fn default_destination(now: std::time::SystemTime) -> RootPath {
     let Civil { year, month, day, hour, minute, second } = time::local(time::unix_ms(now).div_euclid(1000));
     let name = format!("collection-{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}.zip");
     RootPath { root: "config".to_owned(), path: RelPath::root().child(&name) }
-}
-
-fn copy_until(from: &mut impl Read, to: &mut impl Write, stop: &AtomicBool) -> io::Result<()> {
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        if stop.load(Ordering::Relaxed) {
-            return Err(io::Error::other("given up by the caller"));
-        }
-        match from.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(length) => to.write_all(buffer.get(..length).unwrap_or_default())?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// A time as zip has it: local, without the years before 1980.
-fn zip_time(seconds: i64) -> DateTime {
-    let Civil { year, month, day, hour, minute, second } = time::local(seconds);
-    DateTime::from_date_and_time(year, month, day, hour, minute, second).unwrap_or_default()
 }
