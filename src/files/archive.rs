@@ -2,14 +2,21 @@
 
 use std::collections::HashSet;
 use std::fs::Metadata;
+<<<<<<< HEAD
 use std::io::{self, Read, Write};
+=======
+use std::io;
+>>>>>>> files
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
+<<<<<<< HEAD
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
+=======
+>>>>>>> files
 
 use super::action::{Action, FileAction, Item};
 use super::download::open_regular;
@@ -18,6 +25,7 @@ use super::path::{RelPath, RootPath, check_new_name};
 use super::roots::{Level, Place, Policy, failed};
 use super::temp::{TempFile, is_temporary};
 use super::transfer::file_target;
+use super::zip_writer::{Entry, ZipWriter};
 use crate::api::{Error, Result};
 use crate::time::{self, Civil};
 
@@ -109,19 +117,18 @@ impl Contents {
         let write = || {
             let directory = real.parent().ok_or(io::ErrorKind::InvalidInput)?;
             let temp = TempFile::create_in(directory)?;
-            let mut zip = ZipWriter::new(temp.file().try_clone()?);
-            let method = if store_only { CompressionMethod::Stored } else { CompressionMethod::Deflated };
+            let mut zip = ZipWriter::new(temp.file());
             for (name, path) in &self.files {
                 let file = open_regular(path)?;
                 let metadata = file.metadata()?;
-                let options = SimpleFileOptions::default()
-                    .compression_method(method)
-                    .large_file(metadata.len() >= u64::from(u32::MAX))
-                    .last_modified_time(zip_time(metadata.mtime()))
-                    .unix_permissions(metadata.mode() & 0o777);
-                zip.start_file(name, options)?;
+                let entry = Entry {
+                    name: name.clone(),
+                    modified: time::local(metadata.mtime()),
+                    mode: metadata.mode(),
+                    store: store_only,
+                };
                 // A log may grow while it is read; what was there at first is enough.
-                copy_until(&mut file.take(metadata.len()), &mut zip, stop)?;
+                zip.add(entry, file, metadata.len(), &|| stop.load(Ordering::Relaxed))?;
             }
             zip.finish()?;
             Ok(temp)
@@ -156,6 +163,7 @@ pub(super) fn default_destination(now: std::time::SystemTime) -> RootPath {
     let name = format!("collection-{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}.zip");
     RootPath { root: "config".to_owned(), path: RelPath::root().child(&name) }
 }
+<<<<<<< HEAD
 
 fn copy_until(from: &mut impl Read, to: &mut impl Write, stop: &AtomicBool) -> io::Result<()> {
     let mut buffer = vec![0; 64 << 10];
@@ -177,3 +185,5 @@ fn zip_time(seconds: i64) -> DateTime {
     let Civil { year, month, day, hour, minute, second } = time::local(seconds);
     DateTime::from_date_and_time(year, month, day, hour, minute, second).unwrap_or_default()
 }
+=======
+>>>>>>> files

@@ -100,6 +100,7 @@ impl Files {
     /// Starts the work: removes what a killed server left, watches the roots, reads G-code that is not known yet.
     /// Then, and whenever a root is registered later, clients are told to look at it.
     pub fn start(&self) {
+<<<<<<< HEAD
         let files = self.clone();
         self.0.setup.spawner.spawn(async move {
             let roots = files.0.roots.now().roots().to_vec();
@@ -130,6 +131,54 @@ impl Files {
                 Err(warning) => log::warn!("{warning}"),
             }
         });
+=======
+        self.0.started.store(true, Ordering::Relaxed);
+        let files = self.clone();
+        self.0.setup.spawner.spawn(async move { files.begin().await });
+    }
+
+    /// What [`start`](Self::start) starts.
+    pub(super) async fn begin(&self) {
+        let roots = self.0.roots.now().roots().to_vec();
+        for root in &roots {
+            self.watch_root(root).await;
+        }
+        for root in &roots {
+            if self.catch_up(root).await {
+                self.tell_root(root).await;
+            }
+        }
+    }
+
+    /// Registers a directory as root `name`, or lets an existing root lead elsewhere. After the start, clients are
+    /// told.
+    ///
+    /// # Errors
+    /// The text of a warning when it is no directory that can be read; nothing is registered then.
+    pub async fn register_root(
+        &self,
+        name: &str,
+        path: impl Into<PathBuf>,
+        access: Access,
+    ) -> std::result::Result<(), String> {
+        let (inner, name, path) = (self.0.clone(), name.to_owned(), path.into());
+        let root = smol::unblock(move || inner.roots.register(&name, &path, access)).await?;
+        if self.0.started.load(Ordering::Relaxed) {
+            self.look_again(root).await;
+        }
+        Ok(())
+>>>>>>> files
+    }
+
+    /// As [`register_root`](Self::register_root), for callers that cannot wait. What cannot be registered is
+    /// logged.
+    pub fn add_root(&self, name: &'static str, path: impl Into<PathBuf>, access: Access) {
+        let (files, path) = (self.clone(), path.into());
+        self.0.setup.spawner.spawn(async move {
+            if let Err(warning) = files.register_root(name, path, access).await {
+                log::info!("{warning}");
+            }
+        });
     }
 
     /// Forgets a root.
@@ -153,9 +202,13 @@ impl Files {
     async fn look_again(&self, root: Arc<Root>) {
         self.watch_root(&root).await;
         self.catch_up(&root).await;
+<<<<<<< HEAD
         if self.0.running.load(Ordering::Relaxed) {
             self.tell_root(&root).await;
         }
+=======
+        self.tell_root(&root).await;
+>>>>>>> files
     }
 
     /// Watches a root, and removes what was left unfinished in it.

@@ -24,6 +24,7 @@ mod transfer;
 mod upload;
 mod walk;
 mod watch;
+mod zip_writer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -94,8 +95,7 @@ struct Inner {
     lock: Arc<Mutex<()>>,
     metadata: Arc<Metadata>,
     watcher: Option<Arc<Watcher>>,
-    /// Whether clients are told when a root is registered.
-    running: AtomicBool,
+    started: AtomicBool,
 }
 
 impl Files {
@@ -119,7 +119,7 @@ impl Files {
             claims,
             lock: Arc::default(),
             watcher,
-            running: AtomicBool::new(false),
+            started: AtomicBool::new(false),
         }));
         files.watch();
         files
@@ -251,7 +251,7 @@ impl Files {
     }
 
     /// Begins to receive a file. `root` and `size` are what is known already, if anything: they decide where the
-    /// content is collected, and whether there is room for it.
+    /// content is collected, and whether there is room for it. `size` may be more than will come.
     ///
     /// # Errors
     /// 400 when nothing can be written, 413 when it is too large, 507 when the disk is too full.

@@ -103,7 +103,7 @@ impl Roots {
     /// # Errors
     /// The text of a warning when the path is not a directory that can be read; nothing is registered then
     /// (spec behaviour.md §5.1).
-    pub fn register(
+    pub(super) fn register(
         &self,
         name: &str,
         path: &Path,

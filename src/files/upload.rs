@@ -77,13 +77,11 @@ struct Sink {
 }
 
 impl Upload {
-    /// Makes the hidden file. `root` is where the file will probably go, `size` what is known to come. Blocking.
+    /// Makes the hidden file. `root` is where the file will probably go, `size` the most
+    /// that can come. Blocking.
     pub(super) fn begin(policy: &Policy, root: Option<&str>, size: Option<u64>, limit: u64) -> Result<Self> {
         if !policy.writes_allowed() {
             return Err(Error::bad_request("File write access is disabled, see the server's warnings"));
-        }
-        if size.is_some_and(|size| size > limit) {
-            return Err(too_large(limit));
         }
         let writable = |root: &&std::sync::Arc<Root>| policy.root_level(root) == Level::Write;
         let named = |name: &str| policy.roots().iter().filter(writable).find(|root| root.name == name);
