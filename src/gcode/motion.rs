@@ -14,7 +14,8 @@ pub(super) struct Move {
     pub(super) x: Option<f64>,
     pub(super) y: Option<f64>,
     pub(super) z: Option<f64>,
-    pub(super) e: Option<f64>,
+    /// Whether it extrudes: what stands behind E is above 0. (How much does not matter, so it is not read.)
+    pub(super) extrudes: Option<bool>,
 }
 
 impl Move {
@@ -28,7 +29,17 @@ impl Move {
                 b'X' | b'x' => &mut found.x,
                 b'Y' | b'y' => &mut found.y,
                 b'Z' | b'z' => &mut found.z,
-                b'E' | b'e' => &mut found.e,
+                b'E' | b'e' => {
+                    let length =
+                        rest.iter().take_while(|byte| matches!(byte, b'-' | b'.' | b'0'..=b'9')).count();
+                    let (amount, after) = rest.split_at(length);
+                    found.extrudes = Some(
+                        amount.first() != Some(&b'-')
+                            && amount.iter().any(|byte| matches!(byte, b'1'..=b'9')),
+                    );
+                    rest = after;
+                    continue;
+                }
                 b';' | b'\r' | b'\n' => break,
                 _ => continue,
             };
@@ -80,8 +91,8 @@ pub(super) fn heights(bytes: &[u8], window: Window, sink: &mut Sink) {
                 }
                 let Some(z) = z.filter(|z| *z > 0.0 && *z < MAX_HEIGHT) else { continue };
                 if step.x.is_some() || step.y.is_some() {
-                    match step.e {
-                        Some(e) if e > 0.0 => extruding.include(z),
+                    match step.extrudes {
+                        Some(true) => extruding.include(z),
                         None if code > 0 => moving.include(z),
                         _ => {}
                     }
@@ -118,7 +129,12 @@ mod tests {
     #[test]
     fn words_of_a_move() {
         let step = Move::parse(b" X10.5 Y-3 F1800 E.02 ; Z9");
-        assert_eq!(step, Move { x: Some(10.5), y: Some(-3.0), z: None, e: Some(0.02) });
+        assert_eq!(step, Move { x: Some(10.5), y: Some(-3.0), z: None, extrudes: Some(true) });
+        for (words, extrudes) in
+            [("E-1", Some(false)), ("E0.000", Some(false)), ("X1", None), ("E.1F2", Some(true))]
+        {
+            assert_eq!(Move::parse(words.as_bytes()).extrudes, extrudes, "{words}");
+        }
         assert_eq!(g_code(b"G92.1 X1"), Some((92, &b".1 X1"[..])));
         assert_eq!(g_code(b"G"), None);
     }

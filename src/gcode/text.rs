@@ -83,23 +83,26 @@ pub(super) fn leading_number(text: &[u8]) -> Option<(f64, &[u8])> {
     let text = text.trim_ascii_start();
     let negative = text.first() == Some(&b'-');
     let start = usize::from(negative || text.first() == Some(&b'+'));
+    let mut end = start;
     let mut mantissa = 0u64;
-    let mut digits = |from: usize| {
-        let run = text.get(from..).unwrap_or_default().iter().take_while(|byte| byte.is_ascii_digit());
-        run.inspect(|digit| mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(*digit - b'0')))
-            .count()
-    };
-    let whole = digits(start);
-    let mut end = start + whole;
-    let mut fraction = 0;
-    if text.get(end) == Some(&b'.') {
-        fraction = digits(end + 1);
-        end += usize::from(whole + fraction > 0) + fraction;
+    let mut digits = 0;
+    let mut point = None;
+    while let Some(byte) = text.get(end) {
+        match byte {
+            b'0'..=b'9' => {
+                mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(*byte - b'0'));
+                digits += 1;
+            }
+            b'.' if point.is_none() => point = Some(end),
+            _ => break,
+        }
+        end += 1;
     }
-    if whole + fraction == 0 {
+    if digits == 0 {
         return None;
     }
-    if whole + fraction <= EXACT_DIGITS && !matches!(text.get(end), Some(b'e' | b'E')) {
+    let fraction = point.map_or(0, |point| end - point - 1);
+    if digits <= EXACT_DIGITS && !matches!(text.get(end), Some(b'e' | b'E')) {
         let number = mantissa as f64 / POWERS_OF_TEN[fraction];
         return Some((if negative { -number } else { number }, &text[end..]));
     }

@@ -17,6 +17,12 @@ pub(super) struct Hull {
     /// Corners, counter-clockwise.
     ring: Vec<Point>,
     pending: Vec<Point>,
+    /// How far a corner stood out that was given up: points that do so no more would be given up again.
+    slack: f64,
+    /// The sector that the last point was in: the next one is mostly in the same.
+    sector: usize,
+    /// Two corners of a rectangle within the ring, for points that are plainly inside.
+    core: Option<(Point, Point)>,
 }
 
 impl Hull {
@@ -36,12 +42,28 @@ impl Hull {
         &self.ring
     }
 
-    /// Whether a point is inside the ring, by binary search for the sector, seen from the first corner, it is in.
-    fn contains(&self, point: Point) -> bool {
+    /// Whether a point is inside the ring, by looking for the sector, seen from the first corner, that it is in.
+    fn contains(&mut self, point: Point) -> bool {
+        if let Some((low, high)) = self.core
+            && (low.0..high.0).contains(&point.0)
+            && (low.1..high.1).contains(&point.1)
+        {
+            return true;
+        }
         let [first, fan @ ..] = self.ring.as_slice() else { return false };
-        let after = fan.partition_point(|corner| turn(*first, *corner, point) >= 0.0);
-        match (after.checked_sub(1).and_then(|before| fan.get(before)), fan.get(after)) {
-            (Some(before), Some(after)) => turn(*before, *after, point) >= -TOLERANCE,
+        let is_left = |corner: &Point| turn(*first, *corner, point) >= 0.0;
+        let is_in = |sector: usize| match (fan.get(sector), fan.get(sector + 1)) {
+            (Some(right), Some(left)) => is_left(right) && !is_left(left),
+            _ => false,
+        };
+        if !is_in(self.sector) {
+            match fan.partition_point(is_left).checked_sub(1) {
+                Some(sector) => self.sector = sector,
+                None => return false,
+            }
+        }
+        match (fan.get(self.sector), fan.get(self.sector + 1)) {
+            (Some(right), Some(left)) => turn(*right, *left, point) >= -self.slack.max(TOLERANCE),
             _ => false,
         }
     }
@@ -62,9 +84,24 @@ impl Hull {
             ring.extend(&upper[..upper.len() - 1]);
         }
         while ring.len() > MAX_CORNERS {
-            remove_flattest(&mut ring);
+            self.slack = self.slack.max(remove_flattest(&mut ring));
         }
         self.ring = ring;
+        self.core = None;
+        self.core = [0.9, 0.7, 0.5].into_iter().find_map(|share| self.rectangle(share));
+    }
+
+    /// A rectangle of a share of the ring's extent, if it is within the ring.
+    fn rectangle(&mut self, share: f64) -> Option<(Point, Point)> {
+        let mut low = *self.ring.first()?;
+        let mut high = low;
+        for (x, y) in &self.ring {
+            (low, high) = ((low.0.min(*x), low.1.min(*y)), (high.0.max(*x), high.1.max(*y)));
+        }
+        let between = |a: f64, b: f64| (a + (b - a) * (1.0 - share) / 2.0, b - (b - a) * (1.0 - share) / 2.0);
+        let ((left, right), (front, back)) = (between(low.0, high.0), between(low.1, high.1));
+        let corners = [(left, front), (right, front), (right, back), (left, back)];
+        corners.into_iter().all(|corner| self.contains(corner)).then_some(((left, front), (right, back)))
     }
 }
 
@@ -83,12 +120,14 @@ fn half(points: impl Iterator<Item = Point>) -> Vec<Point> {
     side
 }
 
-fn remove_flattest(ring: &mut Vec<Point>) {
+/// Gives up the corner that stands out least. Gives how far it did.
+fn remove_flattest(ring: &mut Vec<Point>) -> f64 {
     let count = ring.len();
     let area = |at: usize| turn(ring[(at + count - 1) % count], ring[at], ring[(at + 1) % count]);
-    if let Some(flattest) = (0..count).min_by(|a, b| area(*a).total_cmp(&area(*b))) {
-        ring.remove(flattest);
-    }
+    let areas = (0..count).map(|at| (area(at), at));
+    let Some((area, flattest)) = areas.min_by(|a, b| a.0.total_cmp(&b.0)) else { return 0.0 };
+    ring.remove(flattest);
+    area
 }
 
 /// Twice the area of a triangle; positive if it turns counter-clockwise.

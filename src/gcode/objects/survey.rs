@@ -122,7 +122,7 @@ impl Survey {
         let Some((code, words)) = motion::g_code(line) else { return };
         match code {
             0..=3 => {
-                let Move { x, y, e, .. } = Move::parse(words);
+                let Move { x, y, extrudes, .. } = Move::parse(words);
                 let (old_x, old_y) = if self.relative { self.at } else { (0.0, 0.0) };
                 if let Some(x) = x {
                     self.at.0 = old_x + x;
@@ -132,7 +132,7 @@ impl Survey {
                 }
                 if let Some(object) = self.current
                     && (x.is_some() || y.is_some())
-                    && e.is_some_and(|e| e > 0.0)
+                    && extrudes == Some(true)
                 {
                     self.objects[object].hull.add(self.at);
                 }

@@ -29,7 +29,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Takes pictures out of text that is fed in pieces, and passes the rest on.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(in crate::gcode) struct Extractor {
     found: Vec<Thumbnail>,
     /// Bytes of the pictures found.
@@ -235,7 +235,7 @@ enum Progress {
 }
 
 /// A picture being read.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Block {
     /// What stands before `begin`, and again before `end`.
     tag: Vec<u8>,

@@ -7,7 +7,7 @@ use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
 use super::pixels::{Collect, Discard, Rows, Shrink, encode_png};
-use super::{bmp, qoi};
+use super::{MAX_PIXELS, bmp, qoi};
 
 /// Longest side of a picture, pixels.
 const MAX_SIDE: u32 = 8_192;
@@ -68,8 +68,9 @@ impl Picture {
     /// The picture as PNG that fits a square of `side`, with its width and height.
     pub(super) fn shrunk(&self, side: u32) -> Option<(Vec<u8>, u32, u32)> {
         let mut shrink = Shrink::new(self.width, self.height, side);
+        let mut budget = MAX_PIXELS;
         match self.format {
-            Format::Png => decode_png(&self.data, &mut u64::MAX.clone(), &mut shrink).map(drop)?,
+            Format::Png => decode_png(&self.data, &mut budget, &mut shrink).map(drop)?,
             Format::Jpeg => decode_jpeg(&self.data, &mut shrink)?,
         }
         let data = encode_png(&shrink.finish(), shrink.width, shrink.height).ok()?;
@@ -92,7 +93,7 @@ const ADAM7: [(u32, u32, u32, u32); 7] =
     [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)];
 
 /// Decodes a PNG row by row. Gives its width and height.
-fn decode_png(data: &[u8], budget: &mut u64, rows: &mut dyn Rows) -> Option<(u32, u32)> {
+pub(super) fn decode_png(data: &[u8], budget: &mut u64, rows: &mut dyn Rows) -> Option<(u32, u32)> {
     let mut decoder = png::Decoder::new_with_limits(Cursor::new(data), png::Limits { bytes: MAX_PNG_BYTES });
     decoder.set_transformations(png::Transformations::normalize_to_color8());
     decoder.set_ignore_text_chunk(true);
