@@ -1,6 +1,8 @@
 //! What can be asked of the program: run (the default), demo, check-config, api, version.
 
 mod check_config;
+#[cfg(feature = "demo")]
+mod demo;
 mod run;
 
 use std::ffi::OsString;
@@ -44,6 +46,8 @@ pub(crate) fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             println!("perigee {}", env!("CARGO_PKG_VERSION"));
             Ok(ExitCode::SUCCESS)
         }
+        #[cfg(feature = "demo")]
+        Some("demo") => demo::run(args),
         Some(other) => Err(UsageError(format!("there is no command '{other}'"))),
     };
     outcome.unwrap_or_else(|error| {

@@ -1,3 +1,9 @@
-//! A printer to try Perigee on: a simulated Klippy, and the command that starts it with a server.
+//! A printer to try Perigee on: a simulated Klippy, and a file for it to print.
 
 pub mod klippy;
+
+/// The name of the sample.
+pub const SAMPLE_NAME: &str = "hexagonal_cup.gcode";
+
+/// A small sliced file, in the form of PrusaSlicer, with two thumbnails and one object.
+pub const SAMPLE: &[u8] = include_bytes!("sample.gcode");

@@ -2,21 +2,12 @@
 
 use std::collections::HashSet;
 use std::fs::Metadata;
-<<<<<<< HEAD
-use std::io::{self, Read, Write};
-=======
 use std::io;
->>>>>>> files
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
-<<<<<<< HEAD
-use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, DateTime, ZipWriter};
-=======
->>>>>>> files
 
 use super::action::{Action, FileAction, Item};
 use super::download::open_regular;
@@ -163,27 +154,3 @@ pub(super) fn default_destination(now: std::time::SystemTime) -> RootPath {
     let name = format!("collection-{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}.zip");
     RootPath { root: "config".to_owned(), path: RelPath::root().child(&name) }
 }
-<<<<<<< HEAD
-
-fn copy_until(from: &mut impl Read, to: &mut impl Write, stop: &AtomicBool) -> io::Result<()> {
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        if stop.load(Ordering::Relaxed) {
-            return Err(io::Error::other("given up by the caller"));
-        }
-        match from.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(length) => to.write_all(buffer.get(..length).unwrap_or_default())?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// A time as zip has it: local, without the years before 1980.
-fn zip_time(seconds: i64) -> DateTime {
-    let Civil { year, month, day, hour, minute, second } = time::local(seconds);
-    DateTime::from_date_and_time(year, month, day, hour, minute, second).unwrap_or_default()
-}
-=======
->>>>>>> files

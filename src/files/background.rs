@@ -100,38 +100,6 @@ impl Files {
     /// Starts the work: removes what a killed server left, watches the roots, reads G-code that is not known yet.
     /// Then, and whenever a root is registered later, clients are told to look at it.
     pub fn start(&self) {
-<<<<<<< HEAD
-        let files = self.clone();
-        self.0.setup.spawner.spawn(async move {
-            let roots = files.0.roots.now().roots().to_vec();
-            for root in &roots {
-                files.watch_root(root).await;
-            }
-            let mut changed = Vec::new();
-            for root in roots {
-                if files.catch_up(&root).await {
-                    changed.push(root);
-                }
-            }
-            files.0.running.store(true, Ordering::Relaxed);
-            for root in changed {
-                files.tell_root(&root).await;
-            }
-        });
-    }
-
-    /// Registers a directory as root `name`, or lets an existing root lead elsewhere, and tells clients; that
-    /// happens soon. A directory that cannot be read is logged and not registered.
-    pub fn add_root(&self, name: &str, path: impl Into<PathBuf>, access: Access) {
-        let (files, name, path) = (self.clone(), name.to_owned(), path.into());
-        self.0.setup.spawner.spawn(async move {
-            let inner = files.0.clone();
-            match smol::unblock(move || inner.roots.register(&name, &path, access)).await {
-                Ok(root) => files.look_again(root).await,
-                Err(warning) => log::warn!("{warning}"),
-            }
-        });
-=======
         self.0.started.store(true, Ordering::Relaxed);
         let files = self.clone();
         self.0.setup.spawner.spawn(async move { files.begin().await });
@@ -167,7 +135,6 @@ impl Files {
             self.look_again(root).await;
         }
         Ok(())
->>>>>>> files
     }
 
     /// As [`register_root`](Self::register_root), for callers that cannot wait. What cannot be registered is
@@ -202,13 +169,7 @@ impl Files {
     async fn look_again(&self, root: Arc<Root>) {
         self.watch_root(&root).await;
         self.catch_up(&root).await;
-<<<<<<< HEAD
-        if self.0.running.load(Ordering::Relaxed) {
-            self.tell_root(&root).await;
-        }
-=======
         self.tell_root(&root).await;
->>>>>>> files
     }
 
     /// Watches a root, and removes what was left unfinished in it.

@@ -96,9 +96,7 @@ pub struct Roots {
 }
 
 impl Roots {
-    /// Registers the directory `path` as root `name`, or changes where an existing root leads. This is for the
-    /// time before [`Files::start`](super::Files::start); later it is [`Files::add_root`](super::Files::add_root).
-    /// Blocking.
+    /// Registers the directory `path` as root `name`, or changes where an existing root leads. Blocking.
     ///
     /// # Errors
     /// The text of a warning when the path is not a directory that can be read; nothing is registered then

@@ -156,7 +156,7 @@ impl Server {
         let Built { events, connections, klippy, files, table, upload_paths } = built;
 
         let writable = settings.files.enable_config_write_access;
-        open_roots(&files, &process.paths, writable, &warnings);
+        open_roots(&files, &process.paths, writable, &warnings).await;
         if let Some(log) = &process.log {
             log.set_header_item("config", &config.masked_text());
         }
@@ -420,7 +420,7 @@ fn build_files(
 }
 
 /// Gives the file manager the folders of the data folder (spec behaviour.md §5.1).
-fn open_roots(files: &Files, paths: &Paths, config_writable: bool, warnings: &Warnings) {
+async fn open_roots(files: &Files, paths: &Paths, config_writable: bool, warnings: &Warnings) {
     let roots = files.roots();
     for name in RESERVED {
         roots.reserve(name, &paths.data_path.join(name), false);
@@ -430,7 +430,7 @@ fn open_roots(files: &Files, paths: &Paths, config_writable: bool, warnings: &Wa
     }
     let config = if config_writable { Access::Write } else { Access::Read };
     for (name, access) in [("config", config), ("logs", Access::Read), ("gcodes", Access::Write)] {
-        if let Err(warning) = roots.register(name, &paths.data_path.join(name), access) {
+        if let Err(warning) = files.register_root(name, paths.data_path.join(name), access).await {
             warnings.add(warning);
         }
     }

@@ -68,17 +68,8 @@ impl Bench {
             fs::create_dir_all(bench.path(name)).unwrap();
             bench.files.roots().register(name, &bench.path(name), access).unwrap();
         }
-<<<<<<< HEAD
-        bench.files.start();
-        bench.run(async {
-            while !bench.files.0.running.load(Ordering::Relaxed) {
-                smol::Timer::after(Duration::from_millis(1)).await;
-            }
-        });
-=======
         bench.files.0.started.store(true, Ordering::Relaxed);
         bench.run(bench.files.begin());
->>>>>>> files
         bench
     }
 

@@ -2,6 +2,7 @@
 //! parts may come in any order.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_lite::io::AsyncBufRead;
 use futures_lite::stream;
@@ -27,6 +28,9 @@ pub const MAX_PARTS: usize = 64;
 
 /// What the heads of the parts may take besides the file itself.
 const FORM_OVERHEAD: u64 = 1024 * 1024;
+
+/// How long the answer to an upload waits for its print to start.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What stands as it is in the path of a `Location`.
 const PATH: AsciiSet = NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -129,8 +133,19 @@ async fn start_print(site: &Site, path: &str, user: Option<Arc<str>>) -> bool {
     if matches!(state.as_deref(), Some("printing" | "paused")) {
         return false;
     }
-    let started = site.klippy.start_print(path, user).await;
-    started.inspect_err(|error| log::warn!("The print of {path} was not started: {error}")).is_ok()
+    let (sender, outcome) = smol::channel::bounded(1);
+    let (klippy, file) = (site.klippy.clone(), path.to_owned());
+    site.context.spawner.spawn(async move {
+        let started = klippy.start_print(&file, user).await;
+        let started = started.inspect_err(|error| log::warn!("The print of {file} was not started: {error}"));
+        let _ = sender.send(started.is_ok()).await;
+    });
+    // Klippy answers when it gets to it. While it is busy with a long command it has the order all the same.
+    let busy = async {
+        smol::Timer::after(START_TIMEOUT).await;
+        Ok(true)
+    };
+    smol::future::or(outcome.recv(), busy).await.unwrap_or(false)
 }
 
 fn location(request: &Request, root: &str, path: &str) -> String {
