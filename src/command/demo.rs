@@ -113,7 +113,7 @@ fn lay_out(data: &Path, port: u16) -> io::Result<()> {
     );
     write_if_missing(&data.join("config/moonraker.conf"), configuration.as_bytes())?;
     write_if_missing(&data.join("config/printer.cfg"), perigee::demo::klippy::PRINTER_CFG.as_bytes())?;
-    write_if_missing(&data.join("gcodes").join(SAMPLE_NAME), SAMPLE)
+    write_if_missing(&data.join("gcodes").join(SAMPLE_NAME), SAMPLE.as_bytes())
 }
 
 fn write_if_missing(path: &Path, content: &[u8]) -> io::Result<()> {

@@ -6,4 +6,4 @@ pub mod klippy;
 pub const SAMPLE_NAME: &str = "hexagonal_cup.gcode";
 
 /// A small sliced file, in the form of PrusaSlicer, with two thumbnails and one object.
-pub const SAMPLE: &[u8] = include_bytes!("sample.gcode");
+pub const SAMPLE: &str = include_str!("sample.gcode");
