@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::printer;
 use crate::harness::pattern::assert_matches;
-use crate::harness::{Multipart, Perigee, Request, Response};
+use crate::harness::{Multipart, Perigee, Request, Response, eventually};
 
 /// Sends a form as libcurl does for one that is large: asks first whether it may.
 fn send_as_curl(server: &Perigee, target: &str, form: Multipart, headers: &[(&str, &str)]) -> Response {
@@ -130,6 +130,9 @@ fn cura_uploads_as_to_octoprint() {
     let user = server.post("/api/login", json!({"passive": true})).expect(200).json();
     assert!(user["name"].is_string(), "{user}");
     assert_matches(&server.get("/api/printerprofiles").expect(200).json(), &json!({"profiles": {"_default": {"$type": "object"}}}));
+    eventually("temperatures", || {
+        server.get("/api/printer").expect(200).json()["temperature"]["bed"].is_object().then_some(())
+    });
     assert_matches(
         &server.get("/api/printer").expect(200).json(),
         &json!({"temperature": {"tool0": {"actual": {"$type": "number"}, "target": {"$type": "number"}, "offset": 0}, "bed": {"$type": "object"}}, "state": {"text": "Operational", "flags": {"ready": true}}}),

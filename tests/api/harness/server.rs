@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use super::temp::{TempDir, unique};
+use super::rpc::{Received, Wire};
 use super::unix_socket::Framed;
 use super::websocket::{self, upgrade_request};
 use super::{
@@ -213,6 +214,21 @@ impl Perigee {
             }
             let mut http = Http::connect(self.address).ok()?;
             http.try_send(&Request::get(&self.path("/server/info"))).ok()
+        });
+    }
+
+    /// Waits until the run that begins after a restart serves. A client of the former run must have been told of
+    /// its end before: from then on that run takes in nobody.
+    #[track_caller]
+    pub fn wait_for_new_run(&self) {
+        let message = json!({"jsonrpc": "2.0", "method": "server.info", "id": 0}).to_string();
+        eventually("the new run", || {
+            let mut socket = websocket::try_open(self.address, &upgrade_request(&self.path("/websocket"))).ok()?.ok()?;
+            socket.send_message(tungstenite::Message::text(message.clone())).ok()?;
+            match socket.receive(std::time::Instant::now() + STOP_PATIENCE) {
+                Received::Message(_) => Some(()),
+                _ => None,
+            }
         });
     }
 
