@@ -24,7 +24,8 @@ fn printing() -> (Sim, Perigee, WsClient) {
     let server = setup.start();
     server.wait_for_klippy("ready");
     let mut client = server.websocket();
-    client.call("printer.objects.subscribe", json!({"objects": {"print_stats": null, "virtual_sdcard": null}}));
+    client
+        .call("printer.objects.subscribe", json!({"objects": {"print_stats": null, "virtual_sdcard": null}}));
     assert_eq!(client.call("printer.print.start", json!({"filename": "sub/long.gcode"})), "ok");
     expect_state(&mut client, "printing");
     (sim, server, client)
@@ -71,7 +72,8 @@ fn file_names_are_handed_over_with_care() {
     for name in ["a.gcode\nM112", "a.gcode\rM112", "a\0b"] {
         let outcome = client.try_call("printer.print.start", json!({"filename": name}));
         let scripts = sim.requests_of("gcode/script");
-        let handed_over = scripts[before..].iter().map(|request| request["params"]["script"].as_str().unwrap().to_owned());
+        let handed_over =
+            scripts[before..].iter().map(|request| request["params"]["script"].as_str().unwrap().to_owned());
         assert!(outcome.is_err(), "{name:?}");
         assert!(handed_over.into_iter().all(|script| !script.contains(['\n', '\r'])), "{name:?}");
     }
@@ -95,7 +97,10 @@ fn the_file_that_is_printed_is_protected() {
         }
         let upload = Multipart::new().text("path", "sub").file("long.gcode", "G28\n").upload();
         server.send(&upload).error(403);
-        assert_eq!(fs::metadata(server.data("gcodes/sub/long.gcode")).unwrap().len(), long_print().len() as u64);
+        assert_eq!(
+            fs::metadata(server.data("gcodes/sub/long.gcode")).unwrap().len(),
+            long_print().len() as u64
+        );
     };
     check(&mut client);
     client.call("printer.print.pause", Value::Null);
@@ -122,10 +127,15 @@ fn an_upload_that_is_to_be_printed_is_printed() {
     server.wait_for_klippy("ready");
     let mut client = server.websocket();
     client.call("printer.objects.subscribe", json!({"objects": {"print_stats": null}}));
-    let form = |name: &str, print: &str| Multipart::new().file(name, long_print()).text("print", print).upload();
+    let form =
+        |name: &str, print: &str| Multipart::new().file(name, long_print()).text("print", print).upload();
     let answer = server.send(&form("first.gcode", "true")).expect(201).json();
-    assert_matches(&answer, &json!({"print_started": true, "print_queued": false, "item": {"path": "first.gcode"}}));
-    client.expect_where("notify_status_update", |params| params[0]["print_stats"]["filename"] == "first.gcode");
+    assert_matches(
+        &answer,
+        &json!({"print_started": true, "print_queued": false, "item": {"path": "first.gcode"}}),
+    );
+    client
+        .expect_where("notify_status_update", |params| params[0]["print_stats"]["filename"] == "first.gcode");
     // only one at a time, and only when asked to
     for (name, print) in [("second.gcode", "true"), ("third.gcode", "false"), ("fourth.gcode", "1")] {
         let answer = server.send(&form(name, print)).expect(201).json();
@@ -135,7 +145,8 @@ fn an_upload_that_is_to_be_printed_is_printed() {
     expect_state(&mut client, "cancelled");
     let answer = server.send(&form("fourth.gcode", "1")).expect(201).json();
     assert_eq!(answer["print_started"], false, "only \"true\" is true");
-    let answer = server.send(&Multipart::new().text("root", "config").file("a.gcode", "G28").text("print", "true").upload());
+    let answer = server
+        .send(&Multipart::new().text("root", "config").file("a.gcode", "G28").text("print", "true").upload());
     assert_matches(&answer.expect(201).json(), &json!({"print_started": {"$absent": true}}));
 }
 
@@ -147,7 +158,8 @@ fn scripts_are_kept_and_what_the_printer_says_too() {
     server.wait_for_klippy("ready");
     let mut client = server.websocket();
     client.call("printer.gcode.script", json!({"script": "M118 hello there"}));
-    client.expect_where("notify_gcode_response", |params| params[0].as_str().unwrap().contains("hello there"));
+    client
+        .expect_where("notify_gcode_response", |params| params[0].as_str().unwrap().contains("hello there"));
     let error = client.fail("printer.gcode.script", json!({"script": "G1 X1000"}));
     assert_eq!(error.code, 400);
     assert!(error.message.contains("Must home axis first"), "{}", error.message);
@@ -157,11 +169,18 @@ fn scripts_are_kept_and_what_the_printer_says_too() {
     sim.respond("first line\nsecond line");
     client.expect_where("notify_gcode_response", |params| params == &json!(["first line\nsecond line"]));
     let store = client.call("server.gcode_store", Value::Null)["gcode_store"].clone();
-    assert_matches(&store, &json!({"$each": {"message": {"$type": "string"}, "time": {"$min": 1_600_000_000}, "type": {"$in": ["command", "response"]}}}));
-    let commands: Vec<&Value> = store.as_array().unwrap().iter().filter(|entry| entry["type"] == "command").collect();
+    assert_matches(
+        &store,
+        &json!({"$each": {"message": {"$type": "string"}, "time": {"$min": 1_600_000_000}, "type": {"$in": ["command", "response"]}}}),
+    );
+    let commands: Vec<&Value> =
+        store.as_array().unwrap().iter().filter(|entry| entry["type"] == "command").collect();
     let texts: Vec<&str> = commands.iter().map(|entry| entry["message"].as_str().unwrap()).collect();
     assert_eq!(texts, ["M118 hello there", "G1 X1000", "G28\nM117 a\nM117 b"]);
-    assert_matches(&store, &json!({"$has": [{"message": {"$contains": "hello there"}, "type": "response"}, {"message": "first line\nsecond line", "type": "response"}]}));
+    assert_matches(
+        &store,
+        &json!({"$has": [{"message": {"$contains": "hello there"}, "type": "response"}, {"message": "first line\nsecond line", "type": "response"}]}),
+    );
     let last = client.call("server.gcode_store", json!({"count": 1}))["gcode_store"].clone();
     assert_matches(&last, &json!([{"message": "first line\nsecond line"}]));
     let all = client.call("server.gcode_store", json!({"count": 0}))["gcode_store"].clone();

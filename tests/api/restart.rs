@@ -14,7 +14,8 @@ fn a_restart_reads_the_configuration_again_in_the_same_process() {
     let mut unix = server.unix_socket();
     unix.settle();
     let config = server.data("config/moonraker.conf");
-    let changed = fs::read_to_string(&config).unwrap().replace("gcode_store_size: 10", "gcode_store_size: 20");
+    let changed =
+        fs::read_to_string(&config).unwrap().replace("gcode_store_size: 10", "gcode_store_size: 20");
     fs::write(&config, changed).unwrap();
     assert_eq!(client.call("server.restart", Value::Null), "ok");
     assert_eq!(client.expect_close(), (Some(1001), "Server Shutdown".to_owned()));
@@ -101,7 +102,8 @@ fn a_restart_amid_requests_leaves_nobody_hanging() {
     client.start("printer.gcode.script", json!({"script": "G28"}));
     sim.expect("gcode/script", "G28");
     let mut http = server.connect();
-    http.write(crate::harness::Request::post("/printer/gcode/script?script=G28").head("x").as_bytes()).unwrap();
+    http.write(crate::harness::Request::post("/printer/gcode/script?script=G28").head("x").as_bytes())
+        .unwrap();
     client.call("server.restart", Value::Null);
     client.expect_close();
     let rest = http.read_to_close();
