@@ -29,7 +29,8 @@ fn deep_json_is_refused_everywhere() {
     let mut websocket = server.websocket();
     let mut unix = server.unix_socket();
     for deep in [deep_list(), deep_object(), "[".repeat(DEPTH), "{\"a\":".repeat(DEPTH)] {
-        let as_params = format!(r#"{{"jsonrpc":"2.0","method":"server.info","params":{{"x":{deep}}},"id":1}}"#);
+        let as_params =
+            format!(r#"{{"jsonrpc":"2.0","method":"server.info","params":{{"x":{deep}}},"id":1}}"#);
         for text in [&deep, &as_params] {
             websocket.send_text(text);
             let answer = websocket.answer();
@@ -51,14 +52,20 @@ fn deep_json_is_refused_everywhere() {
 fn bytes_that_are_no_text() {
     let server = Perigee::start();
     let mut unix = server.unix_socket();
-    for bytes in [&b"\xff"[..], b"{\"jsonrpc\":\"2.0\",\"method\":\"\xc3\x28\",\"id\":1}", b"\xed\xa0\x80", b"\0\0"] {
+    for bytes in
+        [&b"\xff"[..], b"{\"jsonrpc\":\"2.0\",\"method\":\"\xc3\x28\",\"id\":1}", b"\xed\xa0\x80", b"\0\0"]
+    {
         let framed = [bytes, b"\x03"].concat();
         unix.wire().write(&framed).unwrap();
         assert_eq!(unix.answer()["error"]["code"], -32700);
         let request = Request::post("/server/jsonrpc").body("application/json", bytes);
         assert_eq!(server.send(&request).expect(200).json()["error"]["code"], -32700);
     }
-    for target in ["/server/files/list?root=%ff%fe", "/server/files/metadata?filename=%c3%28", "/server/files/list?%ff=1"] {
+    for target in [
+        "/server/files/list?root=%ff%fe",
+        "/server/files/metadata?filename=%c3%28",
+        "/server/files/list?%ff=1",
+    ] {
         let status = server.get(target).status;
         assert!(matches!(status, 200 | 400 | 404), "{target}: {status}");
     }
@@ -115,7 +122,8 @@ fn names_that_are_too_long() {
 fn a_batch_that_is_too_long_is_refused_as_a_whole() {
     let server = Perigee::start();
     let mut client = server.websocket();
-    let many: Vec<Value> = (0..5000).map(|id| json!({"jsonrpc": "2.0", "method": "server.info", "id": id})).collect();
+    let many: Vec<Value> =
+        (0..5000).map(|id| json!({"jsonrpc": "2.0", "method": "server.info", "id": id})).collect();
     client.send(&json!(many));
     assert_eq!(client.answer()["error"]["code"], -32600);
     client.send(&json!(many[..100]));
@@ -205,7 +213,11 @@ fn forms_that_went_wrong_on_the_way() {
     let server = Perigee::start();
     let mut noise = Noise(0xf0f0);
     for _ in 0..150 {
-        let mut body = Multipart::new().text("root", "config").text("path", "a").file("x.cfg", "content\r\n").into_body();
+        let mut body = Multipart::new()
+            .text("root", "config")
+            .text("path", "a")
+            .file("x.cfg", "content\r\n")
+            .into_body();
         for _ in 0..=noise.below(6) {
             let at = noise.below(body.len());
             match noise.below(3) {
@@ -214,8 +226,14 @@ fn forms_that_went_wrong_on_the_way() {
                 _ => body.insert(at, noise.next() as u8),
             }
         }
-        let response = server.send(&Request::post("/server/files/upload").body(&Multipart::content_type(), body));
-        assert!(matches!(response.status, 201 | 400 | 403 | 413 | 422), "{} {}", response.status, response.text());
+        let response =
+            server.send(&Request::post("/server/files/upload").body(&Multipart::content_type(), body));
+        assert!(
+            matches!(response.status, 201 | 400 | 403 | 413 | 422),
+            "{} {}",
+            response.status,
+            response.text()
+        );
     }
 }
 
@@ -287,15 +305,18 @@ fn a_full_disk_is_said_and_keeps_what_is_there() {
     let _ = http.write(b"0\r\n\r\n");
     http.read_response(false).unwrap().error(507);
     assert_eq!(fs::read_to_string(server.data("gcodes/a.gcode")).unwrap(), "old");
-    let names: Vec<_> = fs::read_dir(server.data("gcodes")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let names: Vec<_> =
+        fs::read_dir(server.data("gcodes")).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert!(names.iter().all(|name| name == "a.gcode" || name == ".thumbs"), "{names:?}");
 
     // other ways to need room
     fs::write(server.data("config/large.bin"), &large).unwrap();
-    let copied = server.post("/server/files/copy", json!({"source": "config/large.bin", "dest": "gcodes/large.bin"}));
+    let copied =
+        server.post("/server/files/copy", json!({"source": "config/large.bin", "dest": "gcodes/large.bin"}));
     assert_eq!(copied.status, 507, "{}", copied.text());
     assert!(!server.data("gcodes/large.bin").exists());
-    let moved = server.post("/server/files/move", json!({"source": "config/large.bin", "dest": "gcodes/large.bin"}));
+    let moved =
+        server.post("/server/files/move", json!({"source": "config/large.bin", "dest": "gcodes/large.bin"}));
     assert_eq!(moved.status, 507, "{}", moved.text());
     assert!(server.data("config/large.bin").exists() && !server.data("gcodes/large.bin").exists());
     let zipped = server.post(
@@ -352,7 +373,8 @@ fn clients_that_ask_for_much_and_read_nothing() {
     let deaf: Vec<_> = (0..20)
         .map(|_| {
             let mut http = server.connect();
-            let asks: String = (0..50).map(|_| Request::get("/server/files/gcodes/large.gcode").head("x")).collect();
+            let asks: String =
+                (0..50).map(|_| Request::get("/server/files/gcodes/large.gcode").head("x")).collect();
             let _ = http.write(asks.as_bytes());
             http
         })
@@ -398,7 +420,9 @@ fn clients_that_say_nothing_hold_up_nobody() {
     upload.write(&Multipart::new().file("a.gcode", "G28").unfinished()).unwrap();
     // an upload that stands still does not hold up another, nor anything else with files
     server.upload("gcodes", "b.gcode", "G28\n").expect(201);
-    server.post("/server/files/move", json!({"source": "gcodes/b.gcode", "dest": "gcodes/c.gcode"})).expect(200);
+    server
+        .post("/server/files/move", json!({"source": "gcodes/b.gcode", "dest": "gcodes/c.gcode"}))
+        .expect(200);
     server.delete("/server/files/gcodes/c.gcode").expect(200);
     drop(silent);
 }

@@ -130,7 +130,8 @@ fn errors_name_file_and_line() {
 
 #[test]
 fn all_errors_are_reported_at_once() {
-    let setup = Setup::new().config("[server]\nport: many\nmax_upload_size: none\n[data_store]\ngcode_store_size: x\n");
+    let setup = Setup::new()
+        .config("[server]\nport: many\nmax_upload_size: none\n[data_store]\ngcode_store_size: x\n");
     let (fine, said) = check(&setup);
     assert!(!fine);
     for line in [2, 3, 5] {
@@ -140,7 +141,9 @@ fn all_errors_are_reported_at_once() {
 
 #[test]
 fn errors_in_an_included_file_name_that_file() {
-    let setup = Setup::new().config(&format!("{SERVER}[include more.conf]\n")).file("config/more.conf", "\n[a]\nbroken\n");
+    let setup = Setup::new()
+        .config(&format!("{SERVER}[include more.conf]\n"))
+        .file("config/more.conf", "\n[a]\nbroken\n");
     let (fine, said) = check(&setup);
     assert!(!fine);
     assert!(said.contains("more.conf:3:"), "{said}");
@@ -272,10 +275,18 @@ fn deprecated_options_are_warned_of() {
 
 #[test]
 fn words_for_yes_and_no() {
-    for (word, permissions) in
-        [("yes", "rw"), ("On", "rw"), ("TRUE", "rw"), ("1", "rw"), ("no", "r"), ("OFF", "r"), ("False", "r"), ("0", "r")]
-    {
-        let server = Setup::new().sections(&format!("[file_manager]\nenable_config_write_access: {word}")).start();
+    for (word, permissions) in [
+        ("yes", "rw"),
+        ("On", "rw"),
+        ("TRUE", "rw"),
+        ("1", "rw"),
+        ("no", "r"),
+        ("OFF", "r"),
+        ("False", "r"),
+        ("0", "r"),
+    ] {
+        let server =
+            Setup::new().sections(&format!("[file_manager]\nenable_config_write_access: {word}")).start();
         let roots = server.get("/server/files/roots").result();
         assert_matches(&roots, &json!({"$has": [{"name": "config", "permissions": permissions}]}));
     }

@@ -73,7 +73,8 @@ fn every_call_can_be_reached() {
     for endpoint in description() {
         let (rpc, path) = (endpoint["rpc"].as_str().unwrap(), endpoint["path"].as_str().unwrap());
         // what would end the run, or stands for many
-        let harmful = ["restart", "emergency_stop", "shutdown", "reboot"].iter().any(|word| rpc.ends_with(word));
+        let harmful =
+            ["restart", "emergency_stop", "shutdown", "reboot"].iter().any(|word| rpc.ends_with(word));
         if harmful || rpc.ends_with('*') || path.ends_with('*') {
             continue;
         }

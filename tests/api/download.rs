@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime};
 use crate::harness::{Perigee, Request, Setup};
 
 fn get_with(server: &Perigee, target: &str, headers: &[(&str, &str)]) -> crate::harness::Response {
-    let request = headers.iter().fold(Request::get(target), |request, (name, value)| request.header(name, value));
+    let request =
+        headers.iter().fold(Request::get(target), |request, (name, value)| request.header(name, value));
     server.send(&request)
 }
 
@@ -132,7 +133,8 @@ fn head_tells_without_sending() {
     assert_eq!(http.send(&Request::new("HEAD", "/server/files/gcodes/none.gcode")).status, 404);
     // the connection is still in step
     assert_eq!(http.send(&Request::get("/server/files/gcodes/a.gcode")).text(), "0123456789");
-    let ranged = http.send(&Request::new("HEAD", "/server/files/gcodes/a.gcode").header("Range", "bytes=0-3"));
+    let ranged =
+        http.send(&Request::new("HEAD", "/server/files/gcodes/a.gcode").header("Range", "bytes=0-3"));
     assert!(matches!((ranged.status, ranged.header("Content-Length")), (206, Some("4")) | (200, Some("10"))));
 }
 
@@ -156,7 +158,10 @@ fn what_is_not_there_or_is_no_file() {
 
 #[test]
 fn nothing_gets_out_of_the_roots() {
-    let setup = Setup::new().file("gcodes/a.gcode", "x").file("secret.txt", "secret").file("gcodes_old/b.gcode", "old");
+    let setup = Setup::new()
+        .file("gcodes/a.gcode", "x")
+        .file("secret.txt", "secret")
+        .file("gcodes_old/b.gcode", "old");
     let server = setup.start();
     fs::write(server.dir().join("outside.txt"), "outside").unwrap();
     for path in [
@@ -181,7 +186,12 @@ fn nothing_gets_out_of_the_roots() {
         "..;/secret.txt",
     ] {
         let response = server.get(&format!("/server/files/gcodes/{path}"));
-        assert!(matches!(response.status, 400 | 403 | 404), "{path}: {} {}", response.status, response.text());
+        assert!(
+            matches!(response.status, 400 | 403 | 404),
+            "{path}: {} {}",
+            response.status,
+            response.text()
+        );
         assert!(!response.text().contains("outside") && !response.text().contains("root:"), "{path}");
     }
     let long = "a/".repeat(4000);
@@ -216,6 +226,7 @@ fn reserved_files_stay_in() {
 #[test]
 fn the_logs_have_routes_of_their_own() {
     let server = Perigee::start();
+    server.wait_for_log("Listening");
     let log = server.get("/server/files/moonraker.log").expect(200);
     assert!(log.header("Content-Type").unwrap().starts_with("text/plain"));
     assert!(!log.body.is_empty());

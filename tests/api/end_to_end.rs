@@ -16,8 +16,12 @@ fn print(name: &str, content: &[u8]) {
     server.wait_for_klippy("ready");
     let (mut client, _) = server.identified();
     let objects = client.call("printer.objects.list", Value::Null)["objects"].clone();
-    let all: serde_json::Map<String, Value> =
-        objects.as_array().unwrap().iter().map(|name| (name.as_str().unwrap().to_owned(), Value::Null)).collect();
+    let all: serde_json::Map<String, Value> = objects
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|name| (name.as_str().unwrap().to_owned(), Value::Null))
+        .collect();
     client.call("printer.objects.subscribe", json!({"objects": all}));
 
     let form = Multipart::new().file(name, content).text("root", "gcodes").text("path", "jobs");
@@ -41,7 +45,10 @@ fn print(name: &str, content: &[u8]) {
             }
         }
         if let Some(now) = update[0]["virtual_sdcard"]["progress"].as_f64() {
-            assert!(now >= progress || state == "complete" || now == 0.0, "progress went back: {progress} to {now}");
+            assert!(
+                now >= progress || state == "complete" || now == 0.0,
+                "progress went back: {progress} to {now}"
+            );
             progress = now;
         }
         if let Some(name) = stats["filename"].as_str().filter(|name| !name.is_empty()) {
@@ -66,10 +73,8 @@ fn the_projects_own_sample_is_printed() {
 
 /// Where files of real slicers may lie: beside the project, or where the environment says.
 fn real_files() -> Option<PathBuf> {
-    let shared = std::env::var_os("PERIGEE_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
-        PathBuf::from,
-    );
+    let shared = std::env::var_os("PERIGEE_SHARED")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
     Some(shared.join("gcode/files/real")).filter(|folder| folder.is_dir())
 }
 

@@ -13,7 +13,8 @@ use crate::harness::{Perigee, Setup, TempDir, eventually};
 fn archive_names(bytes: &[u8]) -> Vec<(String, u16)> {
     let u16_at = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
     let u32_at = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
-    let end = (0..bytes.len() - 21).rev().find(|at| &bytes[*at..at + 4] == b"PK\x05\x06").expect("an end record");
+    let end =
+        (0..bytes.len() - 21).rev().find(|at| &bytes[*at..at + 4] == b"PK\x05\x06").expect("an end record");
     let mut at = u32_at(end + 16);
     let mut names = Vec::new();
     for _ in 0..u16_at(end + 10) {
@@ -41,7 +42,10 @@ fn an_archive_holds_what_was_asked_for_one_level_deep() {
     let names = archive_names(&fs::read(server.data("config/all.zip")).unwrap());
     assert_eq!(names, [("config/d/x.cfg".to_owned(), 8), ("gcodes/a.gcode".to_owned(), 8)]);
     server
-        .post("/server/files/zip", json!({"items": "gcodes/a.gcode", "dest": "config/s.zip", "store_only": "true"}))
+        .post(
+            "/server/files/zip",
+            json!({"items": "gcodes/a.gcode", "dest": "config/s.zip", "store_only": "true"}),
+        )
         .expect(200);
     assert_eq!(
         archive_names(&fs::read(server.data("config/s.zip")).unwrap()),
@@ -56,7 +60,9 @@ fn an_archive_can_be_opened_by_others() {
     };
     assert!(python.status.success());
     let server = Setup::new().file("gcodes/Würfel.gcode", "G1 X1\n".repeat(10_000)).start();
-    server.post("/server/files/zip", json!({"items": ["gcodes/Würfel.gcode"], "dest": "config/a.zip"})).expect(200);
+    server
+        .post("/server/files/zip", json!({"items": ["gcodes/Würfel.gcode"], "dest": "config/a.zip"}))
+        .expect(200);
     let script = "import sys,zipfile; z=zipfile.ZipFile(sys.argv[1]); assert z.testzip() is None; \
                   sys.stdout.write(z.read('gcodes/Würfel.gcode').decode())";
     let output = std::process::Command::new("python3")
@@ -117,7 +123,10 @@ fn a_root_may_be_a_link() {
     fs::create_dir_all(setup.data()).unwrap();
     symlink(elsewhere.path(), setup.data().join("gcodes")).unwrap();
     let server = setup.start();
-    assert_matches(&server.get("/server/files/list").result(), &json!([{"path": "a.gcode", "permissions": "rw"}]));
+    assert_matches(
+        &server.get("/server/files/list").result(),
+        &json!([{"path": "a.gcode", "permissions": "rw"}]),
+    );
     server.upload("gcodes", "b.gcode", "G28\n").expect(201);
     assert!(elsewhere.join("b.gcode").is_file());
     let roots = server.get("/server/files/roots").result();
@@ -146,18 +155,24 @@ fn metadata_follows_its_file() {
     assert_eq!(layer_height(&server, "sub/a.gcode"), 0.2);
     let uuid = server.get("/server/files/metadata?filename=sub/a.gcode").result()["uuid"].clone();
 
-    server.post("/server/files/move", json!({"source": "gcodes/sub/a.gcode", "dest": "gcodes/b.gcode"})).expect(200);
+    server
+        .post("/server/files/move", json!({"source": "gcodes/sub/a.gcode", "dest": "gcodes/b.gcode"}))
+        .expect(200);
     let moved = server.get("/server/files/metadata?filename=b.gcode").result();
     assert_eq!((&moved["layer_height"], &moved["filename"]), (&json!(0.2), &json!("b.gcode")));
     assert_eq!(moved["uuid"], uuid, "the record moves, it is not made anew");
     assert_eq!(layer_height(&server, "sub/a.gcode"), Value::Null);
 
-    server.post("/server/files/copy", json!({"source": "gcodes/b.gcode", "dest": "gcodes/c.gcode"})).expect(200);
+    server
+        .post("/server/files/copy", json!({"source": "gcodes/b.gcode", "dest": "gcodes/c.gcode"}))
+        .expect(200);
     assert_eq!(layer_height(&server, "c.gcode"), 0.2);
 
     server.post("/server/files/move", json!({"source": "gcodes/sub", "dest": "gcodes/renamed"})).expect(200);
     server.upload("gcodes", "renamed/d.gcode", sliced(0.3)).expect(201);
-    server.post("/server/files/move", json!({"source": "gcodes/renamed", "dest": "gcodes/again"})).expect(200);
+    server
+        .post("/server/files/move", json!({"source": "gcodes/renamed", "dest": "gcodes/again"}))
+        .expect(200);
     assert_eq!(layer_height(&server, "again/d.gcode"), 0.3);
 
     server.delete("/server/files/gcodes/b.gcode").expect(200);
@@ -213,7 +228,9 @@ fn thumbnails_are_taken_out_and_go_with_their_file() {
     assert!(picture.header("Content-Type").unwrap().starts_with("image/png"));
     assert_eq!(picture.body.len(), size);
     server.delete("/server/files/gcodes/sub/cube.gcode").expect(200);
-    eventually("the picture to go", || (!server.data("gcodes/sub/.thumbs/cube-2x2.png").exists()).then_some(()));
+    eventually("the picture to go", || {
+        (!server.data("gcodes/sub/.thumbs/cube-2x2.png").exists()).then_some(())
+    });
 }
 
 #[test]

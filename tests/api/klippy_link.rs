@@ -23,7 +23,10 @@ fn the_handshake_goes_in_order() {
     let (socket, gcodes) = (setup.klippy_socket(), setup.data().join("gcodes"));
     let server = setup.start();
     let mut agent = server.websocket();
-    agent.call("server.connection.identify", json!({"client_name": "a", "version": "1", "type": "agent", "url": "u"}));
+    agent.call(
+        "server.connection.identify",
+        json!({"client_name": "a", "version": "1", "type": "agent", "url": "u"}),
+    );
     agent.call("connection.register_remote_method", json!({"method_name": "agents_method"}));
     let sim = Sim::at(&socket, gcodes, |_| {});
     agent.expect("notify_klippy_ready");
@@ -31,13 +34,24 @@ fn the_handshake_goes_in_order() {
     sim.expect("register_remote_method", "agents_method");
     let requests = sim.requests();
     let methods: Vec<&str> = requests.iter().filter_map(|request| request["method"].as_str()).collect();
-    let at = |method: &str| methods.iter().position(|known| *known == method).unwrap_or_else(|| panic!("{method} in {methods:?}"));
+    let at = |method: &str| {
+        methods.iter().position(|known| *known == method).unwrap_or_else(|| panic!("{method} in {methods:?}"))
+    };
     assert_eq!(at("info"), 0);
     assert_matches(
         &requests[0]["params"],
         &json!({"client_info": {"program": {"$type": "string"}, "version": {"$type": "string"}}}),
     );
-    for pair in ["info", "list_endpoints", "objects/subscribe", "gcode/subscribe_output", "objects/list", "register_remote_method"].windows(2) {
+    for pair in [
+        "info",
+        "list_endpoints",
+        "objects/subscribe",
+        "gcode/subscribe_output",
+        "objects/list",
+        "register_remote_method",
+    ]
+    .windows(2)
+    {
         assert!(at(pair[0]) < at(pair[1]), "{} before {} in {methods:?}", pair[0], pair[1]);
     }
     let endpoints: Vec<usize> = (0..methods.len()).filter(|n| methods[*n] == "list_endpoints").collect();
@@ -205,7 +219,10 @@ fn endpoints_that_klippy_adds_are_offered() {
     let server = setup.start();
     server.wait_for_klippy("ready");
     let mut client = server.websocket();
-    assert_eq!(client.call("printer.new_module.do_it", json!({"x": {"y": 1}, "z": "1"})), json!({"done": [1, 2.5, "x"]}));
+    assert_eq!(
+        client.call("printer.new_module.do_it", json!({"x": {"y": 1}, "z": "1"})),
+        json!({"done": [1, 2.5, "x"]})
+    );
     assert_eq!(sim.requests_of("new_module/do_it")[0]["params"], json!({"x": {"y": 1}, "z": "1"}));
     for verb in ["GET", "POST"] {
         let request = crate::harness::Request::new(verb, "/printer/new_module/do_it?a=1&b:int=2&token=x");
@@ -290,7 +307,9 @@ fn a_virtual_sd_card_elsewhere_is_warned_of() {
     let _sim = Sim::at(&setup.klippy_socket(), elsewhere, |_| {});
     let server = setup.start();
     server.wait_for_klippy("ready");
-    eventually("the warning", || server.info()["warnings"].to_string().contains("virtual_sdcard").then_some(()));
+    eventually("the warning", || {
+        server.info()["warnings"].to_string().contains("virtual_sdcard").then_some(())
+    });
 }
 
 #[test]
@@ -338,10 +357,14 @@ fn an_agent_is_called_by_macros() {
         "server.connection.identify",
         json!({"client_name": "helper", "version": "1", "type": "agent", "url": "http://x"}),
     );
-    assert_eq!(agent.call("connection.register_remote_method", json!({"method_name": "obico_remote_event"})), "ok");
+    assert_eq!(
+        agent.call("connection.register_remote_method", json!({"method_name": "obico_remote_event"})),
+        "ok"
+    );
     sim.expect("register_remote_method", "obico_remote_event");
     eventually("a call to get through", || {
-        let called = sim.controls().call_remote_method("obico_remote_event", &json!({"message": "hi", "n": 5}));
+        let called =
+            sim.controls().call_remote_method("obico_remote_event", &json!({"message": "hi", "n": 5}));
         (called == 1).then_some(())
     });
     assert_eq!(agent.expect("obico_remote_event"), json!({"message": "hi", "n": 5}));
@@ -349,7 +372,8 @@ fn an_agent_is_called_by_macros() {
     sim.drop_connections();
     agent.expect("notify_klippy_ready");
     let calls = sim.requests_of("register_remote_method");
-    let known = calls.iter().filter(|request| request["params"]["remote_method"] == "obico_remote_event").count();
+    let known =
+        calls.iter().filter(|request| request["params"]["remote_method"] == "obico_remote_event").count();
     assert!(known >= 2, "{calls:?}");
     // the name is taken as long as the agent is there
     let mut other = server.websocket();
@@ -357,7 +381,10 @@ fn an_agent_is_called_by_macros() {
         "server.connection.identify",
         json!({"client_name": "other", "version": "1", "type": "agent", "url": "http://x"}),
     );
-    assert_eq!(other.fail("connection.register_remote_method", json!({"method_name": "obico_remote_event"})).code, 400);
+    assert_eq!(
+        other.fail("connection.register_remote_method", json!({"method_name": "obico_remote_event"})).code,
+        400
+    );
     drop(agent);
     eventually("the name to be free", || {
         other.try_call("connection.register_remote_method", json!({"method_name": "obico_remote_event"})).ok()
@@ -378,7 +405,10 @@ fn only_agents_offer_methods_and_send_events() {
         &json!([{"agent": "octo", "event": "connected", "data": {"name": "octo", "version": "1", "type": "agent", "url": "u"}}]),
     );
     assert_eq!(agent.call("connection.send_event", json!({"event": "hello", "data": {"a": 1}})), "ok");
-    assert_eq!(client.expect("notify_agent_event"), json!([{"agent": "octo", "event": "hello", "data": {"a": 1}}]));
+    assert_eq!(
+        client.expect("notify_agent_event"),
+        json!([{"agent": "octo", "event": "hello", "data": {"a": 1}}])
+    );
     assert_eq!(agent.fail("connection.send_event", json!({"event": "connected"})).code, 400);
     assert!(agent.take_named("notify_agent_event").is_empty(), "not to the sender");
     assert_matches(
@@ -388,7 +418,10 @@ fn only_agents_offer_methods_and_send_events() {
     let mut twin = server.websocket();
     assert_eq!(twin.fail("server.connection.identify", who).code, 400);
     drop(agent);
-    assert_matches(&client.expect("notify_agent_event"), &json!([{"agent": "octo", "event": "disconnected"}]));
+    assert_matches(
+        &client.expect("notify_agent_event"),
+        &json!([{"agent": "octo", "event": "disconnected"}]),
+    );
 }
 
 #[test]
@@ -414,7 +447,10 @@ fn requests_to_agents_go_there_and_back() {
         agent.send(&reply);
         (asked["params"].take(), client.finish(waiting))
     };
-    assert_eq!(exchange(json!({"a": 1}), json!({"result": {"b": [1.50]}})), (json!({"a": 1}), Ok(json!({"b": [1.5]}))));
+    assert_eq!(
+        exchange(json!({"a": 1}), json!({"result": {"b": [1.50]}})),
+        (json!({"a": 1}), Ok(json!({"b": [1.5]})))
+    );
     assert_eq!(exchange(json!([1, 2]), json!({"result": "x"})), (json!([1, 2]), Ok(json!("x"))));
     let (params, _) = exchange(Value::Null, json!({"result": "x"}));
     assert_eq!(params, Value::Null, "no arguments, no params");
@@ -424,7 +460,12 @@ fn requests_to_agents_go_there_and_back() {
     assert!(error.message.contains("octo"), "{}", error.message);
     let (_, failed) = exchange(json!({}), json!({"result": null}));
     assert_eq!(failed.unwrap_err().code, 424);
-    assert_eq!(client.fail("server.extensions.request", json!({"agent": "octo", "method": "do", "arguments": 5})).code, 400);
+    assert_eq!(
+        client
+            .fail("server.extensions.request", json!({"agent": "octo", "method": "do", "arguments": 5}))
+            .code,
+        400
+    );
     let waiting = client.start("server.extensions.request", json!({"agent": "octo", "method": "do"}));
     agent.answer_where(|message| message["method"] == "do");
     drop(agent);
@@ -595,7 +636,9 @@ fn the_bridge_carries_klippys_own_protocol() {
     bridge.send_text(r#"{"id": "mine", "method": "info", "params": {}}"#);
     let answer = bridge.answer();
     assert_eq!((&answer["id"], &answer["result"]["state"]), (&json!("mine"), &json!("ready")));
-    bridge.send_text(r#"{"id": 2, "method": "gcode/subscribe_output", "params": {"response_template": {"key": 345}}}"#);
+    bridge.send_text(
+        r#"{"id": 2, "method": "gcode/subscribe_output", "params": {"response_template": {"key": 345}}}"#,
+    );
     assert_eq!(bridge.answer_where(|message| message["id"] == 2)["id"], 2);
     sim.respond("for all");
     let message = bridge.answer_where(|message| message["key"] == 345);

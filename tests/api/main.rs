@@ -13,6 +13,7 @@ mod cases;
 mod clients;
 mod command_line;
 mod config;
+mod demo;
 mod description;
 mod download;
 mod end_to_end;

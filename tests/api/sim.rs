@@ -15,7 +15,7 @@ const HELD: Duration = Duration::from_millis(1500);
 
 /// The G-code file that the project brings along.
 pub fn sample() -> &'static [u8] {
-    perigee::demo::SAMPLE.as_bytes()
+    perigee::demo::SAMPLE
 }
 
 /// A simulated Klippy that ends with its value.
@@ -34,9 +34,9 @@ impl Sim {
         Self::at(&setup.klippy_socket(), setup.data().join("gcodes"), change)
     }
 
-    /// A printer that prints as fast as it can.
+    /// A printer that prints an hour in two seconds.
     pub fn fast(setup: &Setup) -> Self {
-        Self::start_with(setup, |options| options.speed = 100_000.0)
+        Self::start_with(setup, |options| options.speed = 2000.0)
     }
 
     /// One that is in a state from the start.

@@ -44,7 +44,10 @@ fn a_connection_ends_when_the_client_says_so() {
     let mut http = server.connect();
     http.write(b"GET /server/info HTTP/1.0\r\n\r\n").unwrap();
     let answer = String::from_utf8(http.read_to_close()).unwrap();
-    assert!(answer.starts_with("HTTP/1.") && answer.contains(" 200 ") && answer.contains("klippy_state"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.") && answer.contains(" 200 ") && answer.contains("klippy_state"),
+        "{answer}"
+    );
 }
 
 #[test]
@@ -199,8 +202,9 @@ fn what_could_be_read_in_two_ways_is_refused() {
         "X-Nul: a\0b\r\n",
     ] {
         let mut http = server.connect();
-        let request =
-            format!("POST /server/jsonrpc HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{head}\r\n{body}");
+        let request = format!(
+            "POST /server/jsonrpc HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{head}\r\n{body}"
+        );
         http.write(request.as_bytes()).unwrap();
         match http.read_response(false) {
             Ok(response) => assert_eq!(response.status / 100, 4, "{head}"),
@@ -223,7 +227,8 @@ fn what_could_be_read_in_two_ways_is_refused() {
         http.write(bytes).unwrap();
         http.stream().shutdown(Shutdown::Write).unwrap();
         let answer = String::from_utf8_lossy(&http.read_to_close()).into_owned();
-        let refused = ["HTTP/1.1 4", "HTTP/1.0 4", "HTTP/1.1 505"].iter().any(|start| answer.starts_with(start));
+        let refused =
+            ["HTTP/1.1 4", "HTTP/1.0 4", "HTTP/1.1 505"].iter().any(|start| answer.starts_with(start));
         assert!(answer.is_empty() || refused, "{bytes:?}: {answer}");
     }
     server.get("/server/info").expect(200);
@@ -273,14 +278,18 @@ fn who_is_not_on_this_machine_is_refused() {
     };
     let setup = Setup::new();
     let port = setup.address().port();
-    let server = setup.config("[server]\nhost: 0.0.0.0\nport: {port}\nklippy_uds_address: {dir}/klippy.sock\n").start();
+    let server = setup
+        .config("[server]\nhost: 0.0.0.0\nport: {port}\nklippy_uds_address: {dir}/klippy.sock\n")
+        .start();
     let outside = SocketAddr::new(own, port);
     let send = |request: &Request| Http::connect(outside).unwrap().send(request);
     for target in ["/server/info", "/", "/server/files/gcodes/a.png", "/nothing", "/access/info"] {
         send(&Request::get(target)).error(403);
     }
-    send(&Request::get("/server/info").header("X-Forwarded-For", "127.0.0.1").header("X-Real-IP", "127.0.0.1"))
-        .error(403);
+    send(
+        &Request::get("/server/info").header("X-Forwarded-For", "127.0.0.1").header("X-Real-IP", "127.0.0.1"),
+    )
+    .error(403);
     send(&Multipart::new().file("a.gcode", "G28").upload()).error(403);
     let upgrade = crate::harness::websocket::upgrade_request("/websocket");
     assert_eq!(crate::harness::websocket::open(outside, &upgrade).map(|_| ()).unwrap_err().status, 403);

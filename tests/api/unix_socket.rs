@@ -63,7 +63,7 @@ fn everything_is_allowed_there_without_saying_who_one_is() {
     let mut client = server.unix_socket();
     client.call("server.files.post_directory", json!({"path": "gcodes/new"}));
     assert!(server.data("gcodes/new").is_dir());
-    assert_eq!(client.expect("notify_filelist_changed")[0]["action"], "create_dir");
+    client.expect_where("notify_filelist_changed", |params| params[0]["action"] == "create_dir");
 }
 
 #[test]

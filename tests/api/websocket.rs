@@ -4,9 +4,9 @@ use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
-use tungstenite::protocol::CloseFrame;
 use tungstenite::{Bytes, Message};
 
 use crate::harness::rpc::{Received, Wire};
@@ -31,7 +31,8 @@ fn another_implementation_of_the_protocol_gets_in() {
 #[test]
 fn compression_is_offered_in_vain() {
     let server = Perigee::start();
-    let request = upgrade_request("/websocket").header("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits");
+    let request = upgrade_request("/websocket")
+        .header("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits");
     let mut socket = server.upgrade(&request).unwrap_or_else(|refusal| panic!("{refusal:?}"));
     socket.call("server.info", Value::Null);
 }
@@ -140,11 +141,13 @@ fn what_is_no_request_for_a_websocket_is_refused() {
 
 #[test]
 fn pages_of_other_sites_do_not_get_in() {
-    let server =
-        Setup::new().sections("[authorization]\ncors_domains:\n    http://*.allowed.test\n").start();
+    let server = Setup::new().sections("[authorization]\ncors_domains:\n    http://*.allowed.test\n").start();
     let host = server.address.to_string();
     let from = |origin: &str| {
-        server.upgrade(&upgrade_request("/websocket").header("Origin", origin)).map(|_| ()).map_err(|r| r.status)
+        server
+            .upgrade(&upgrade_request("/websocket").header("Origin", origin))
+            .map(|_| ())
+            .map_err(|r| r.status)
     };
     assert_eq!(from(&format!("http://{host}")), Ok(()));
     assert_eq!(from("http://app.allowed.test"), Ok(()));

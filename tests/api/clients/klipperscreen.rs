@@ -15,17 +15,30 @@ fn start_up<W: Wire>(server: &Perigee, client: &mut Client<W>, key: Option<&str>
     }
     client.call("server.connection.identify", who);
     let info = client.call("server.info", Value::Null);
-    for field in ["warnings", "failed_components", "missing_klippy_requirements", "components", "klippy_connected", "klippy_state"] {
+    for field in [
+        "warnings",
+        "failed_components",
+        "missing_klippy_requirements",
+        "components",
+        "klippy_connected",
+        "klippy_state",
+    ] {
         assert!(info.get(field).is_some(), "{field} is read without a default");
     }
     optional(client, "machine.device_power.devices", Value::Null);
     optional(client, "server.webcams.list", Value::Null);
     assert!(client.call("printer.info", Value::Null)["software_version"].is_string());
     let config = client.call("printer.objects.query", json!({"objects": {"configfile": null}}));
-    assert_matches(&config, &json!({"status": {"configfile": {"config": {"$type": "object"}, "settings": {"$type": "object"}}}}));
+    assert_matches(
+        &config,
+        &json!({"status": {"configfile": {"config": {"$type": "object"}, "settings": {"$type": "object"}}}}),
+    );
     let all = all_objects(client);
     let state = client.call("printer.objects.query", json!({"objects": all}));
-    assert_matches(&state["status"], &json!({"toolhead": {"position": {"$len": 4}}, "print_stats": {"state": "standby"}, "extruder": {"temperature": {"$type": "number"}}}));
+    assert_matches(
+        &state["status"],
+        &json!({"toolhead": {"position": {"$len": 4}}, "print_stats": {"state": "standby"}, "extruder": {"temperature": {"$type": "number"}}}),
+    );
     client.call("printer.gcode.help", Value::Null);
     optional(client, "machine.system_info", Value::Null);
     let server_config = client.call("server.config", Value::Null);
@@ -48,7 +61,10 @@ fn start_up<W: Wire>(server: &Perigee, client: &mut Client<W>, key: Option<&str>
         "heater_bed": ["target", "temperature", "power"]
     });
     let subscribed = client.call("printer.objects.subscribe", json!({"objects": wanted}));
-    assert_matches(&subscribed["status"], &json!({"print_stats": {"state": "standby"}, "configfile": {"$keys": ["config"]}}));
+    assert_matches(
+        &subscribed["status"],
+        &json!({"print_stats": {"state": "standby"}, "configfile": {"$keys": ["config"]}}),
+    );
     client.call("server.temperature_store", Value::Null);
     server.upload("gcodes", "cube.gcode", "G28\n").expect(201);
     assert_matches(&client.call("server.files.list", Value::Null), &json!([{"path": "cube.gcode"}]));
@@ -61,7 +77,8 @@ fn start_up<W: Wire>(server: &Perigee, client: &mut Client<W>, key: Option<&str>
 #[test]
 fn it_starts_up_over_a_websocket_with_an_empty_token() {
     let (_sim, server) = printer();
-    let mut client = server.try_websocket("/websocket?token=").unwrap_or_else(|refusal| panic!("{refusal:?}"));
+    let mut client =
+        server.try_websocket("/websocket?token=").unwrap_or_else(|refusal| panic!("{refusal:?}"));
     start_up(&server, &mut client, None);
 }
 

@@ -41,7 +41,10 @@ fn params_may_be_absent_or_empty_and_nothing_else() {
     client.call("server.info", json!({}));
     for params in ["null", "[]"] {
         client.send_text(&format!(r#"{{"jsonrpc":"2.0","method":"server.info","params":{params},"id":1}}"#));
-        assert_matches(&client.answer(), &json!({"error": {"code": -32602, "message": {"$starts": "Invalid params:"}}, "id": 1}));
+        assert_matches(
+            &client.answer(),
+            &json!({"error": {"code": -32602, "message": {"$starts": "Invalid params:"}}, "id": 1}),
+        );
     }
 }
 
@@ -95,10 +98,16 @@ fn the_file_may_be_the_first_part_and_fields_may_have_names_of_files() {
         Multipart::new().file("a.gcode", "x").text("root", "config").text("path", "p").text("print", "false"),
         Multipart::new().text("root", "config").text("path", "p").text("print", "false").file("a.gcode", "x"),
         Multipart::new().text("path", "p").file("a.gcode", "x").text("print", "false").text("root", "config"),
-        Multipart::new().part("name=\"root\"; filename=\"upload\"", "", "config").part("name=\"path\"; filename=\"upload\"", "", "p").file("a.gcode", "x"),
+        Multipart::new()
+            .part("name=\"root\"; filename=\"upload\"", "", "config")
+            .part("name=\"path\"; filename=\"upload\"", "", "p")
+            .file("a.gcode", "x"),
     ];
     for form in forms {
-        assert_matches(&server.send(&form.upload()).expect(201).json(), &json!({"item": {"root": "config", "path": "p/a.gcode"}}));
+        assert_matches(
+            &server.send(&form.upload()).expect(201).json(),
+            &json!({"item": {"root": "config", "path": "p/a.gcode"}}),
+        );
     }
 }
 
@@ -164,9 +173,13 @@ fn pages_of_allowed_sites_may_read_everything() {
     assert_eq!(allowed(Request::get("/server/files/config/a.cfg")), 200);
     assert_eq!(allowed(Request::get("/server/files/config/none.cfg")), 404);
     assert_eq!(allowed(Multipart::new().file("a.gcode", "x").upload()), 201);
-    let asked = Request::new("OPTIONS", "/server/files/upload").header("Access-Control-Request-Private-Network", "true");
+    let asked = Request::new("OPTIONS", "/server/files/upload")
+        .header("Access-Control-Request-Private-Network", "true");
     let preflight = server.send(&asked.clone().header("Origin", origin));
-    assert_eq!((preflight.status, preflight.header("Access-Control-Allow-Private-Network")), (204, Some("true")));
+    assert_eq!(
+        (preflight.status, preflight.header("Access-Control-Allow-Private-Network")),
+        (204, Some("true"))
+    );
     let foreign = server.send(&Request::get("/server/info").header("Origin", "https://evil.test"));
     assert_eq!((foreign.status, foreign.header("Access-Control-Allow-Origin")), (200, None));
 }
@@ -185,9 +198,14 @@ fn a_subscription_replaces_the_one_before_and_its_answer_holds_what_was_asked() 
     let (sim, server) = printer();
     let mut client = server.websocket();
     client.call("printer.objects.subscribe", json!({"objects": {"fan": null, "toolhead": null}}));
-    let answer = client.call("printer.objects.subscribe", json!({"objects": {"display_status": ["message"]}}));
-    assert_matches(&answer["status"], &json!({"$keys": ["display_status"], "$all": [{"display_status": {"$keys": ["message"]}}]}));
+    let answer =
+        client.call("printer.objects.subscribe", json!({"objects": {"display_status": ["message"]}}));
+    assert_matches(
+        &answer["status"],
+        &json!({"$keys": ["display_status"], "$all": [{"display_status": {"$keys": ["message"]}}]}),
+    );
     sim.run("M106 S255\nM117 next");
-    let update = client.expect_where("notify_status_update", |params| params[0]["display_status"]["message"] == "next");
+    let update = client
+        .expect_where("notify_status_update", |params| params[0]["display_status"]["message"] == "next");
     assert_matches(&update[0], &json!({"$keys": ["display_status"]}));
 }

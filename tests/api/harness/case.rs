@@ -127,7 +127,8 @@ pub fn folder() -> &'static Path {
 #[track_caller]
 pub fn run(subject: &str) {
     let text = fs::read_to_string(folder().join(format!("{subject}.json"))).expect("the file of cases");
-    let file: CaseFile = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{subject}.json: {error}"));
+    let file: CaseFile =
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{subject}.json: {error}"));
     let mut setup = Setup::new();
     for line in &file.options {
         setup = setup.option(line);
@@ -322,7 +323,12 @@ fn request(server: &Perigee, case: &Case) -> Result<(), String> {
     let request = build(case.request.as_deref().unwrap_or_default(), case)?;
     let response = server.send(&request);
     if case.status != Some(response.status) {
-        return Err(format!("expected status {:?}, got {}: {}", case.status, response.status, response.text()));
+        return Err(format!(
+            "expected status {:?}, got {}: {}",
+            case.status,
+            response.status,
+            response.text()
+        ));
     }
     for (name, pattern) in &case.expected_headers {
         let found = json!({"value": response.header(name)});

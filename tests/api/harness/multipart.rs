@@ -19,10 +19,8 @@ impl Multipart {
     #[must_use]
     pub fn part(mut self, disposition: &str, more_headers: &str, content: impl AsRef<[u8]>) -> Self {
         self.body.extend(
-            format!(
-                "--{BOUNDARY}\r\nContent-Disposition: form-data; {disposition}\r\n{more_headers}\r\n",
-            )
-            .into_bytes(),
+            format!("--{BOUNDARY}\r\nContent-Disposition: form-data; {disposition}\r\n{more_headers}\r\n",)
+                .into_bytes(),
         );
         self.body.extend(content.as_ref());
         self.body.extend(b"\r\n");

@@ -47,7 +47,9 @@ fn find(at: &str, pattern: &Value, value: Option<&Value>) -> Option<String> {
         }
         (Value::Array(wanted), Value::Array(found)) if wanted.len() == found.len() => {
             let pairs = wanted.iter().zip(found).enumerate();
-            pairs.map(|(n, (pattern, value))| find(&format!("{at}/{n}"), pattern, Some(value))).find_map(|w| w)
+            pairs
+                .map(|(n, (pattern, value))| find(&format!("{at}/{n}"), pattern, Some(value)))
+                .find_map(|w| w)
         }
         (Value::Number(wanted), Value::Number(found)) if wanted.as_f64() == found.as_f64() => None,
         _ if pattern == value => None,

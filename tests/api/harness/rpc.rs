@@ -174,11 +174,8 @@ impl<W: Wire> Client<W> {
                     message
                 }
             };
-            if message["method"] == name {
-                let params = message.get_mut("params").map_or(Value::Null, Value::take);
-                if wanted(&params) {
-                    return params;
-                }
+            if message["method"] == name && wanted(message.get("params").unwrap_or(&Value::Null)) {
+                return message.get_mut("params").map_or(Value::Null, Value::take);
             }
             let mut text = message.to_string();
             text.truncate(text.char_indices().nth(200).map_or(text.len(), |(at, _)| at));

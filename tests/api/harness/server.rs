@@ -11,6 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
+use super::rpc::{Received, Wire};
 use super::temp::{TempDir, unique};
 use super::unix_socket::Framed;
 use super::websocket::{self, upgrade_request};
@@ -177,9 +178,11 @@ impl Setup {
     }
 }
 
-/// The binary with an environment that has none of its variables.
+/// The binary with an environment that has none of its variables. `PERIGEE_BIN` names another one than that of this
+/// build, such as one for a device.
 pub fn binary() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_perigee"));
+    let other = std::env::var_os("PERIGEE_BIN");
+    let mut command = Command::new(other.unwrap_or_else(|| env!("CARGO_BIN_EXE_perigee").into()));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("MOONRAKER_") {
             command.env_remove(name);
@@ -216,6 +219,22 @@ impl Perigee {
         });
     }
 
+    /// Waits until the run that begins after a restart serves. A client of the former run must have been told of
+    /// its end before: from then on that run takes in nobody.
+    #[track_caller]
+    pub fn wait_for_new_run(&self) {
+        let message = json!({"jsonrpc": "2.0", "method": "server.info", "id": 0}).to_string();
+        eventually("the new run", || {
+            let mut socket =
+                websocket::try_open(self.address, &upgrade_request(&self.path("/websocket"))).ok()?.ok()?;
+            socket.send_message(tungstenite::Message::text(message.clone())).ok()?;
+            match socket.receive(std::time::Instant::now() + STOP_PATIENCE) {
+                Received::Message(_) => Some(()),
+                _ => None,
+            }
+        });
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -228,10 +247,6 @@ impl Perigee {
     /// The folder around the data folder.
     pub fn dir(&self) -> &TempDir {
         &self.setup.dir
-    }
-
-    pub fn klippy_socket(&self) -> PathBuf {
-        self.setup.klippy_socket()
     }
 
     /// Everything that the process wrote to stdout and stderr.
@@ -410,11 +425,13 @@ impl Drop for Perigee {
             let _ = kill(Pid::from_raw(self.pid() as i32), Signal::SIGTERM);
         }
         let deadline = std::time::Instant::now() + STOP_PATIENCE;
-        let status = ended.or_else(|| loop {
-            match self.child.try_wait() {
-                Ok(Some(status)) => break Some(status),
-                _ if std::time::Instant::now() > deadline => break None,
-                _ => std::thread::park_timeout(Duration::from_millis(2)),
+        let status = ended.or_else(|| {
+            loop {
+                match self.child.try_wait() {
+                    Ok(Some(status)) => break Some(status),
+                    _ if std::time::Instant::now() > deadline => break None,
+                    _ => std::thread::park_timeout(Duration::from_millis(2)),
+                }
             }
         });
         self.kill();

@@ -28,10 +28,6 @@ impl Framed {
         Self::from(stream)
     }
 
-    pub fn stream(&self) -> &UnixStream {
-        &self.stream
-    }
-
     /// Sends bytes as they are.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
@@ -72,8 +68,8 @@ impl Wire for Framed {
             match self.stream.read(&mut chunk) {
                 Ok(0) => return Received::Closed(None, String::new()),
                 Ok(read) => self.unread.extend(&chunk[..read]),
-                Err(error)
-                    if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                }
                 Err(error) => return Received::Closed(None, error.to_string()),
             }
         }

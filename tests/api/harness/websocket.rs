@@ -33,10 +33,15 @@ pub fn upgrade_request(target: &str) -> Request {
 
 /// Asks for a websocket; the refusal where there is none.
 pub fn open(address: SocketAddr, request: &Request) -> Result<Socket, Response> {
-    let mut http = super::Http::connect(address).expect("the server accepts connections");
-    let response = http.send(request);
+    try_open(address, request).expect("the server answers")
+}
+
+/// The same where there may be no answer at all.
+pub fn try_open(address: SocketAddr, request: &Request) -> io::Result<Result<Socket, Response>> {
+    let mut http = super::Http::connect(address)?;
+    let response = http.try_send(request)?;
     if response.status != 101 {
-        return Err(response);
+        return Ok(Err(response));
     }
     let wanted = request.headers.iter().find(|(name, _)| name == "Sec-WebSocket-Key");
     if let Some((_, key)) = wanted {
@@ -48,7 +53,7 @@ pub fn open(address: SocketAddr, request: &Request) -> Result<Socket, Response> 
     config.max_frame_size = Some(64 << 20);
     let (stream, read) = http.into_parts();
     let inner = WebSocket::from_partially_read(stream, read, Role::Client, Some(config));
-    Ok(Socket { inner })
+    Ok(Ok(Socket { inner }))
 }
 
 impl Socket {

@@ -1,0 +1,396 @@
+//! The server as a whole: start, memory, processor time, fan-out, requests, uploads, downloads. Run by hand:
+//!
+//!     tests/bench/run              all of it, in about two minutes
+//!     tests/bench/run fan upload   what has one of these words in its name
+//!
+//! `PERIGEE_BIN` names the binary that is measured. The simulated printer and the clients run in this process; on a
+//! machine with two cores each has one of them.
+
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code)]
+
+#[path = "../api/harness/mod.rs"]
+mod harness;
+#[path = "../api/sim.rs"]
+mod sim;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde_json::{Map, Value, json};
+
+use harness::{Multipart, Perigee, Request, Setup, WsClient};
+use sim::Sim;
+
+/// How long processor time is watched.
+const WATCH: Duration = Duration::from_secs(20);
+/// Size of the file that goes up and down.
+const LARGE: usize = 200 << 20;
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    println!("{:<58} {:>14}  {}", "what", "measured", "budget");
+    let parts: [(&str, fn()); 10] = [
+        ("start", start),
+        ("idle", idle),
+        ("fan-out", fan_out),
+        ("subscribe", subscribe),
+        ("query", query),
+        ("requests", requests),
+        ("upload", upload),
+        ("download", download),
+        ("list", list),
+        ("extended", extended),
+    ];
+    for (name, run) in parts {
+        if words.is_empty() || words.iter().any(|word| name.contains(&**word)) {
+            run();
+        }
+    }
+}
+
+fn row(what: &str, measured: String, budget: &str) {
+    println!("{what:<58} {measured:>14}  {budget}");
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
+fn ms(time: Duration) -> String {
+    format!("{:.2} ms", time.as_secs_f64() * 1e3)
+}
+
+/// The value below which this part of the values lies.
+fn percentile<T: Copy + Ord>(values: &mut [T], part: f64) -> T {
+    values.sort_unstable();
+    values[((values.len() - 1) as f64 * part) as usize]
+}
+
+/// A server with a printer that behaves in real time as Klippy does.
+fn printer(change: impl FnOnce(Setup) -> Setup) -> (Sim, Perigee) {
+    let setup = change(Setup::new());
+    let sim = Sim::start_with(&setup, |options| {
+        options.speed = 1.0;
+        options.tick = Duration::from_millis(250);
+        options.noise = true;
+    });
+    let server = setup.start();
+    server.wait_for_klippy("ready");
+    (sim, server)
+}
+
+fn all_objects(client: &mut WsClient) -> Value {
+    let names = client.call("printer.objects.list", Value::Null)["objects"].take();
+    let all: Map<String, Value> =
+        names.as_array().unwrap().iter().map(|name| (name.as_str().unwrap().to_owned(), Value::Null)).collect();
+    json!({"objects": all})
+}
+
+/// Processor time of all threads of the server so far.
+fn processor_time(server: &Perigee) -> Duration {
+    let threads = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+    let used = threads.flatten().filter_map(|thread| {
+        let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse().ok()
+    });
+    Duration::from_nanos(used.sum())
+}
+
+/// The part of one core that the server uses while this runs, in per cent.
+fn share(server: &Perigee, run: impl FnOnce()) -> f64 {
+    let (begun, before) = (Instant::now(), processor_time(server));
+    run();
+    let used = processor_time(server).saturating_sub(before);
+    used.as_secs_f64() / begun.elapsed().as_secs_f64() * 100.0
+}
+
+fn start() {
+    let mut times: Vec<Duration> = (0..20)
+        .map(|_| {
+            let setup = Setup::new();
+            setup.write_config();
+            let address = setup.address();
+            let begun = Instant::now();
+            let _server = setup.spawn();
+            loop {
+                if let Ok(mut stream) = TcpStream::connect(address) {
+                    let mut answer = [0; 12];
+                    stream.write_all(b"GET /server/info HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+                    stream.read_exact(&mut answer).unwrap();
+                    assert_eq!(&answer, b"HTTP/1.1 200");
+                    return begun.elapsed();
+                }
+                std::thread::yield_now();
+            }
+        })
+        .collect();
+    row("start: exec to the first answer, median of 20", ms(percentile(&mut times, 0.5)), "50 ms");
+}
+
+fn idle() {
+    let (_sim, server) = printer(|setup| setup);
+    std::thread::sleep(Duration::from_secs(2));
+    let used = share(&server, || std::thread::sleep(WATCH));
+    row("idle: memory, Klippy ready", mib(server.memory().0), "4.0 MiB (full), 2.5 MiB (minimal)");
+    row("idle: processor", format!("{used:.3} %"), "0.1 %");
+}
+
+fn fan_out() {
+    const CLIENTS: usize = 50;
+    let (sim, server) = printer(|setup| setup.option("max_websocket_connections: 60"));
+    let mut clients: Vec<WsClient> = (0..CLIENTS).map(|_| server.websocket()).collect();
+    let all = all_objects(&mut clients[0]);
+    for client in &mut clients {
+        client.call("printer.objects.subscribe", all.clone());
+    }
+    let streams: Vec<TcpStream> =
+        clients.iter_mut().map(|client| client.wire().stream().try_clone().unwrap()).collect();
+    for stream in &streams {
+        stream.set_nonblocking(true).unwrap();
+    }
+    // what a printing printer reports in each tick, with the time at which it was sent
+    let begun = Instant::now();
+    let update = |now: u128| {
+        format!(
+            "{{\"method\":\"process_status_update\",\"params\":{{\"eventtime\":1.0,\"status\":{{\
+             \"extruder\":{{\"temperature\":210.12,\"power\":0.44}},\"heater_bed\":{{\"temperature\":60.07,\"power\":0.2}},\
+             \"toolhead\":{{\"position\":[101.125,99.875,12.6,455.12],\"print_time\":905.5,\"estimated_print_time\":905.1}},\
+             \"motion_report\":{{\"live_position\":[101.1,99.8,12.6,455.1],\"live_velocity\":120.5,\"live_extruder_velocity\":3.2}},\
+             \"gcode_move\":{{\"gcode_position\":[101.1,99.8,12.6,455.1],\"position\":[101.1,99.8,12.6,455.1]}},\
+             \"virtual_sdcard\":{{\"progress\":0.4412,\"file_position\":1048576}},\
+             \"print_stats\":{{\"total_duration\":905.2,\"print_duration\":880.1,\"filament_used\":1234.5}},\
+             \"display_status\":{{\"progress\":0.44,\"message\":\"sent {now} \"}}}}}}}}\x03"
+        )
+    };
+    let mut lags: Vec<u128> = Vec::new();
+    let used = share(&server, || {
+        for _ in 0..(WATCH.as_millis() / 250) {
+            let next = Instant::now() + Duration::from_millis(250);
+            sim.send_bytes(update(begun.elapsed().as_nanos()).as_bytes());
+            while Instant::now() < next {
+                let left = next.saturating_duration_since(Instant::now());
+                let mut ready: Vec<PollFd<'_>> =
+                    streams.iter().map(|stream| PollFd::new(stream.as_fd(), PollFlags::POLLIN)).collect();
+                let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+                if poll(&mut ready, timeout).unwrap() == 0 {
+                    break;
+                }
+                let readable: Vec<i32> = ready
+                    .iter()
+                    .filter(|fd| fd.any() == Some(true))
+                    .map(|fd| fd.as_fd().as_raw_fd())
+                    .collect();
+                for mut stream in streams.iter().filter(|stream| readable.contains(&stream.as_raw_fd())) {
+                    let mut bytes = [0; 16 * 1024];
+                    let read = stream.read(&mut bytes).unwrap_or(0);
+                    let now = begun.elapsed().as_nanos();
+                    let text = String::from_utf8_lossy(&bytes[..read]);
+                    let sent = text.split("\"sent ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
+                    lags.extend(sent.map(|sent: u128| now.saturating_sub(sent)));
+                }
+            }
+        }
+    });
+    row("fan-out: memory, 50 clients on all objects", mib(server.memory().0), "7.0 MiB");
+    row("fan-out: processor, 50 clients at 4 Hz", format!("{used:.3} %"), "0.4 %");
+    let count = lags.len();
+    let nanos = |part| Duration::from_nanos(u64::try_from(part).unwrap_or(u64::MAX));
+    row("fan-out: lag, median", ms(nanos(percentile(&mut lags, 0.5))), "1 ms");
+    row(&format!("fan-out: lag, 99th percentile of {count}"), ms(nanos(percentile(&mut lags, 0.99))), "5 ms");
+}
+
+fn subscribe() {
+    let (_sim, server) = printer(|setup| setup.option("max_websocket_connections: 60"));
+    let mut clients: Vec<WsClient> = (0..50).map(|_| server.websocket()).collect();
+    let all = all_objects(&mut clients[0]);
+    let begun = Instant::now();
+    for client in &mut clients {
+        client.call("printer.objects.subscribe", all.clone());
+    }
+    row("subscribe: 50 clients to all objects, one after the other", ms(begun.elapsed()), "300 ms");
+}
+
+fn query() {
+    let (_sim, server) = printer(|setup| setup);
+    let mut client = server.websocket();
+    let objects = json!({"objects": {"toolhead": null, "extruder": null, "print_stats": null}});
+    client.call("printer.objects.subscribe", objects.clone());
+    let mut times: Vec<Duration> = (0..2000)
+        .map(|_| {
+            let begun = Instant::now();
+            client.call("printer.objects.query", objects.clone());
+            begun.elapsed()
+        })
+        .collect();
+    row("query: subscribed objects, median of 2,000", ms(percentile(&mut times, 0.5)), "1 ms");
+    row("query: subscribed objects, 99th percentile", ms(percentile(&mut times, 0.99)), "1 ms");
+}
+
+/// Requests over this many connections, one at a time on each, for some seconds; how many a second were answered.
+fn load(server: &Perigee, connections: usize) -> f64 {
+    const TIME: Duration = Duration::from_secs(5);
+    let request = Request::get("/server/info").head("x").into_bytes();
+    let answer = server.connect().send(&Request::get("/server/info")).expect(200);
+    let mut streams: Vec<(TcpStream, usize)> =
+        (0..connections).map(|_| (TcpStream::connect(server.address).unwrap(), 0)).collect();
+    // the length of an answer, head and all, is found on the first one
+    let length = {
+        let stream = &mut streams[0].0;
+        stream.write_all(&request).unwrap();
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(&answer.body) {
+            let mut chunk = [0; 4096];
+            let read = stream.read(&mut chunk).unwrap();
+            bytes.extend(&chunk[..read]);
+        }
+        bytes.len()
+    };
+    for (stream, _) in &mut streams {
+        stream.set_nodelay(true).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        stream.write_all(&request).unwrap();
+    }
+    let (begun, mut answered, mut bytes) = (Instant::now(), 0u64, [0; 16 * 1024]);
+    while begun.elapsed() < TIME {
+        let mut ready: Vec<PollFd<'_>> =
+            streams.iter().map(|(stream, _)| PollFd::new(stream.as_fd(), PollFlags::POLLIN)).collect();
+        poll(&mut ready, PollTimeout::from(100u8)).unwrap();
+        let is_ready: Vec<bool> = ready.iter().map(|fd| fd.any() == Some(true)).collect();
+        for ((stream, got), _) in streams.iter_mut().zip(is_ready).filter(|(_, ready)| *ready) {
+            *got += stream.read(&mut bytes).unwrap_or(0);
+            if *got >= length {
+                *got = 0;
+                answered += 1;
+                stream.write_all(&request).unwrap();
+            }
+        }
+    }
+    answered as f64 / begun.elapsed().as_secs_f64()
+}
+
+fn requests() {
+    let server = Perigee::start();
+    for connections in [1, 32] {
+        let mut rate = 0.0;
+        let used = share(&server, || rate = load(&server, connections));
+        let what = format!("requests: server.info, {connections} connections (server: {used:.0} % of a core)");
+        row(&what, format!("{rate:.0} /s"), if connections == 32 { "72,000 /s" } else { "" });
+    }
+}
+
+/// The content of a large file; the start is that of a sliced one.
+fn large() -> Vec<u8> {
+    let mut content = sim::sample().to_vec();
+    while content.len() < LARGE {
+        content.extend(b"G1 X101.125 Y99.875 E0.03125 F1800\nG1 X102.125 Y98.875 E0.03125\n");
+    }
+    content.truncate(LARGE);
+    content
+}
+
+fn upload() {
+    let server = Perigee::start();
+    let content = large();
+    let source = server.dir().write("source.bin", &content);
+    let copy = || {
+        let begun = Instant::now();
+        let target = server.data("gcodes/copy.bin");
+        fs::copy(&source, &target).unwrap();
+        fs::File::open(&target).unwrap().sync_all().unwrap();
+        let time = begun.elapsed();
+        fs::remove_file(&target).unwrap();
+        time
+    };
+    let send = |n: usize| {
+        let request = Multipart::new().file(&format!("large-{n}.gcode"), &content).upload();
+        let begun = Instant::now();
+        server.send(&request).expect(201);
+        begun.elapsed()
+    };
+    server.upload("gcodes", "warm.gcode", "G28\n").expect(201);
+    server.reset_peak_memory();
+    let before = server.memory().0;
+    // in turn, so that both meet the same disk
+    let (mut copies, mut uploads) = (Vec::new(), Vec::new());
+    for n in 0..3 {
+        copies.push(copy());
+        uploads.push(send(n));
+    }
+    let more = server.memory().1.saturating_sub(before);
+    let (copied, sent) = (percentile(&mut copies, 0.5), percentile(&mut uploads, 0.5));
+    row("upload: cp and fsync of 200 MB", ms(copied), "");
+    row("upload: 200 MB, with metadata", ms(sent), "");
+    row(
+        "upload: speed beside cp and fsync",
+        format!("{:.2}", copied.as_secs_f64() / sent.as_secs_f64()),
+        "0.7",
+    );
+    row("upload: more memory at the peak", mib(more), "2.0 MiB");
+}
+
+fn download() {
+    let server = Perigee::start();
+    fs::write(server.data("gcodes/large.gcode"), large()).unwrap();
+    server.get("/server/info").expect(200);
+    server.reset_peak_memory();
+    let before = server.memory().0;
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    let begun = Instant::now();
+    stream.write_all(Request::get("/server/files/gcodes/large.gcode").head("x").as_bytes()).unwrap();
+    let (mut left, mut chunk) = (LARGE, vec![0; 256 * 1024]);
+    while left > 0 {
+        let read = stream.read(&mut chunk).unwrap();
+        assert_ne!(read, 0);
+        left = left.saturating_sub(read);
+    }
+    let time = begun.elapsed();
+    row("download: 200 MB", format!("{:.0} MB/s", LARGE as f64 / 1e6 / time.as_secs_f64()), "");
+    row("download: more memory at the peak", mib(server.memory().1.saturating_sub(before)), "2.0 MiB");
+}
+
+fn with_files(count: usize) -> Perigee {
+    let mut setup = Setup::new();
+    for n in 0..count {
+        setup = setup.file(&format!("gcodes/part {n:04}.gcode"), sim::sample());
+    }
+    let server = setup.start();
+    let begun = Instant::now();
+    loop {
+        let found = server.get("/server/files/directory?path=gcodes&extended=true").result();
+        let files = found["files"].as_array().unwrap();
+        if files.iter().filter(|file| file.get("slicer").is_some()).count() == count {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    row(&format!("list: {count} files of 23 kB indexed at the start"), ms(begun.elapsed()), "3 s for 1,000");
+    server
+}
+
+fn time_of(server: &Perigee, target: &str) -> Duration {
+    let mut http = server.connect();
+    let mut times: Vec<Duration> = (0..100)
+        .map(|_| {
+            let begun = Instant::now();
+            http.send(&Request::get(target)).expect(200);
+            begun.elapsed()
+        })
+        .collect();
+    percentile(&mut times, 0.5)
+}
+
+fn list() {
+    let server = with_files(1000);
+    row("list: files.list of 1,000 files, median of 100", ms(time_of(&server, "/server/files/list")), "5 ms");
+    row("list: memory with 1,000 files", mib(server.memory().0), "");
+}
+
+fn extended() {
+    let server = with_files(500);
+    let target = "/server/files/directory?path=gcodes&extended=true";
+    row("extended: directory of 500 with metadata, median of 100", ms(time_of(&server, target)), "5 ms");
+}
