@@ -7,7 +7,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use perigee::gcode::package::{self, Package};
-use perigee::gcode::{self, Scan, thumbnail};
+use perigee::gcode::{self, Scan, Scanner, thumbnail};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -108,6 +108,23 @@ fn corpus_matches_the_reference() {
     let unlisted: Vec<&String> = found.difference(&listed).collect();
     let gone: Vec<&String> = listed.difference(&found).collect();
     assert!(unlisted.is_empty() && gone.is_empty(), "not listed: {unlisted:#?}\nlisted but gone: {gone:#?}");
+}
+
+#[test]
+fn uploads_give_what_files_give() {
+    let Some(corpus) = support::corpus() else { return };
+    for (name, _) in support::references(&corpus) {
+        let path = corpus.join("files").join(&name);
+        if !path.exists() {
+            continue;
+        }
+        let mut scanner = Scanner::new();
+        std::fs::read(&path).unwrap().chunks(5_000).for_each(|piece| scanner.feed(piece));
+        let upload = scanner.finish(&mut File::open(&path).unwrap()).unwrap();
+        let file = gcode::read(&mut File::open(&path).unwrap()).unwrap();
+        assert_eq!(upload.metadata, file.metadata, "{name}");
+        assert_eq!(upload.thumbnails, file.thumbnails, "{name}");
+    }
 }
 
 #[test]
