@@ -119,10 +119,22 @@ impl Machine {
             self.parts.warnings.clear(WARNING);
             break;
         }
+        self.warn_of_missing_rights().await;
         loop {
             self.services.wait().await;
             let known = lock(&self.states).clone();
             self.take_states(self.services.look(&known).await);
+        }
+    }
+
+    /// Says which right is missing before somebody needs it, unless sudo would do.
+    async fn warn_of_missing_rights(&self) {
+        let missing = self.services.missing_rights().await;
+        if missing.is_empty() || self.sudo.check().await {
+            return;
+        }
+        for right in missing {
+            self.parts.warnings.add(format!("[machine]: {right}"));
         }
     }
 

@@ -320,3 +320,21 @@ fn peripherals_have_their_lists() {
     let status = rig.call("machine.peripherals.canbus", json!({"interface": "perigee-no"})).unwrap_err().0;
     assert_eq!(status, if cfg!(feature = "can") { 500 } else { 503 });
 }
+
+#[cfg(feature = "dbus")]
+#[test]
+fn missing_rights_are_warned_of() {
+    use crate::host::dbus::stand_in::{Daemon, Shared, StandIns};
+    let rig = Rig::new("rights", Kind::SystemdDbus);
+    let Some(_daemon) = Daemon::start(&rig.folder) else { return };
+    let record = Shared::default();
+    lock(&record).refuse = true;
+    let _stand_ins = smol::block_on(StandIns::start(&rig.folder, &record));
+    rig.machine.start();
+    let warnings = rig.until(|| Some(rig.warnings.texts()).filter(|texts| texts.len() == 3));
+    assert!(warnings[0].ends_with("manage-units: services cannot be started and stopped"), "{warnings:?}");
+    let info = rig.call("machine.system_info", json!({})).unwrap();
+    assert_eq!(info["system_info"]["available_services"], json!(["klipper", "klipper-2"]));
+    let refused = rig.service("restart", "klipper").unwrap_err();
+    assert_eq!(refused.0, 403);
+}
