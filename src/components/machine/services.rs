@@ -67,13 +67,15 @@ impl Machine {
         self.clone().manage(action, name).await.map(drop)
     }
 
-    /// Restarts the service that this process is, as soon as the caller has its answer.
+    /// Restarts the service that this process is, as soon as the caller has its answer. Where there is no manager
+    /// that would, everything is built anew within the process.
     pub fn restart_self(self: &Arc<Self>) {
         let part = self.clone();
         self.parts.spawner.spawn(async move {
             smol::Timer::after(BEFORE_RESTART).await;
             if let Err(error) = part.services.restart_own(&part.own_unit()).await {
-                log::error!("this service cannot be restarted: {error}");
+                log::warn!("this service is restarted within its process: {error}");
+                (part.parts.restart)();
             }
         });
     }

@@ -15,6 +15,7 @@ struct Rig {
     executor: Arc<smol::Executor<'static>>,
     warnings: Arc<Warnings>,
     ended: Arc<Mutex<Vec<PowerAction>>>,
+    restarts: Arc<Mutex<u32>>,
 }
 
 impl Rig {
@@ -35,6 +36,8 @@ impl Rig {
         let options = klippy::Options { socket: folder.join("klippy"), query_from_cache: true };
         let ended: Arc<Mutex<Vec<PowerAction>>> = Arc::default();
         let end = Arc::clone(&ended);
+        let restarts = Arc::new(Mutex::new(0));
+        let restart = Arc::clone(&restarts);
         let parts = Parts {
             host: Host::at(&folder),
             data_path: folder.join("data"),
@@ -42,6 +45,7 @@ impl Rig {
             events,
             warnings: warnings.clone(),
             spawner,
+            restart: Box::new(move || *lock(&restart) += 1),
             end_with: Box::new(move |action| lock(&end).push(action)),
         };
         let shutdown_action = PowerAction::PowerOff;
@@ -49,7 +53,7 @@ impl Rig {
         // a machine whose files are changed before the component is made
         prepare(&folder);
         let machine = Machine::new(options, parts);
-        Self { machine, folder, client, _connections: connections, executor, warnings, ended }
+        Self { machine, folder, client, _connections: connections, executor, warnings, ended, restarts }
     }
 
     fn write(&self, path: &str, text: &str) {
@@ -210,6 +214,8 @@ fn without_a_manager_there_are_no_services() {
     let rig = Rig::new("none", Kind::None);
     rig.script("klipper");
     assert_eq!(rig.service("start", "klipper").unwrap_err().0, 400);
+    assert_eq!(rig.service("restart", "moonraker").unwrap(), json!("ok"));
+    rig.until(|| (*lock(&rig.restarts) == 1).then_some(()));
     let info = rig.call("machine.system_info", json!({})).unwrap();
     assert_eq!(info["system_info"]["provider"], "none");
     assert_eq!(info["system_info"]["service_state"], json!({}));

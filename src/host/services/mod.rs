@@ -184,7 +184,7 @@ enum Backend {
     None,
     Systemctl(systemctl::Systemctl),
     #[cfg(feature = "dbus")]
-    SystemdDbus(systemd_dbus::SystemdDbus),
+    SystemdDbus(Box<systemd_dbus::SystemdDbus>),
     Supervisord(supervisord::Supervisord),
     Sysv(sysv::Sysv),
     OpenRc(openrc::OpenRc),
@@ -197,7 +197,7 @@ impl Services {
         let backend = match kind {
             Kind::None => Backend::None,
             #[cfg(feature = "dbus")]
-            Kind::SystemdDbus => Backend::SystemdDbus(systemd_dbus::SystemdDbus::new(host, sudo)),
+            Kind::SystemdDbus => Backend::SystemdDbus(Box::new(systemd_dbus::SystemdDbus::new(host, sudo))),
             #[cfg(not(feature = "dbus"))]
             Kind::SystemdDbus => Backend::Systemctl(systemctl::Systemctl::new(host, sudo)),
             Kind::SystemdCli => Backend::Systemctl(systemctl::Systemctl::new(host, sudo)),
