@@ -72,6 +72,28 @@ fn this_machine_can_be_told() {
     assert!(report["cpu_info"]["total_memory"].is_u64());
 }
 
+/// The script shows what is read of the real machine.
+#[test]
+fn captures_are_faithful() {
+    let captured = std::process::Command::new("sh").arg(fixture("capture.sh")).output().unwrap();
+    let tree = Tree::unpack(&String::from_utf8_lossy(&captured.stdout));
+    let facts = |host: &Host| {
+        let mut cpu = CpuInfo::of(host);
+        // taken at another moment, or not from a file
+        cpu.processor.clear();
+        let found = Virtualization::of(host);
+        json!([
+            cpu,
+            SdCard::of(host),
+            Distribution::of(host),
+            found,
+            serial_devices(host),
+            usb_devices(host, &[])
+        ])
+    };
+    assert_eq!(facts(tree.host()), facts(&Host::default()));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 

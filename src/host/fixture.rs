@@ -39,6 +39,8 @@ impl Tree {
         let parent = place.parent().unwrap();
         std::fs::create_dir_all(parent).unwrap();
         if let Some(target) = target {
+            // a capture has some twice
+            let _ = std::fs::remove_file(&place);
             symlink(target, place).unwrap();
         } else if path.ends_with('/') {
             std::fs::create_dir_all(place).unwrap();

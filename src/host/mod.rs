@@ -10,6 +10,8 @@
 #[cfg(feature = "can")]
 mod can_query;
 mod cpu;
+#[cfg(feature = "dbus")]
+pub(crate) mod dbus;
 mod devices;
 mod distribution;
 mod files;

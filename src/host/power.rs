@@ -35,12 +35,45 @@ impl PowerAction {
     }
 }
 
-/// Tells the init system, by systemctl where systemd runs, else by the program of the action's name, which all
+/// Tells logind, which knows who may and who else uses the machine.
+///
+/// # Errors
+/// Where it is not there, or refuses.
+#[cfg(feature = "dbus")]
+async fn tell_logind(host: &Host, action: PowerAction) -> Result<(), ServiceError> {
+    let method = match action {
+        PowerAction::PowerOff => "PowerOff",
+        PowerAction::Halt => "Halt",
+        PowerAction::Reboot => "Reboot",
+    };
+    // nobody is there who could be asked for a password
+    let interactive = false;
+    let bus = super::dbus::Bus::connect(host).await?;
+    bus.call(super::dbus::LOGIND, method, &(interactive,)).await.map(drop)
+}
+
+/// Tells the init system: by logind where it is there, else by systemctl where systemd runs, else by the program of the action's name, which all
 /// others have. The init system then ends this process as it does all.
 ///
 /// # Errors
 /// Where neither is there, or rights are missing.
 pub async fn tell_init(host: &Host, sudo: &Sudo, action: PowerAction) -> Result<(), ServiceError> {
+    #[cfg(feature = "dbus")]
+    let refused = match tell_logind(host, action).await {
+        Ok(()) => return Ok(()),
+        Err(refused) => refused,
+    };
+    let told = tell_program(host, sudo, action).await;
+    #[cfg(feature = "dbus")]
+    if let (Err(ServiceError::Denied(_) | ServiceError::Unavailable(_)), ServiceError::Denied(_)) =
+        (&told, &refused)
+    {
+        return Err(refused);
+    }
+    told
+}
+
+async fn tell_program(host: &Host, sudo: &Sudo, action: PowerAction) -> Result<(), ServiceError> {
     if host.exists("/run/systemd/system") && host.program("systemctl").is_some() {
         sudo.run("systemctl", &[action.name()], LIMIT).await?;
     } else {
@@ -97,6 +130,32 @@ mod tests {
         let busybox = format!("@@ /usr/sbin/systemctl\n{LOG}@@ /usr/sbin/halt\n{LOG}");
         assert_eq!(did(&busybox, PowerAction::Halt).unwrap(), "halt");
         assert!(matches!(did("", PowerAction::Reboot), Err(ServiceError::Unavailable(_))));
+    }
+
+    #[cfg(feature = "dbus")]
+    #[test]
+    fn logind_comes_first() {
+        use crate::host::dbus::stand_in::{Daemon, Shared, StandIns};
+        let tree = Tree::unpack(&format!("@@ /usr/sbin/poweroff\n{LOG}"));
+        let Some(_daemon) = Daemon::start(tree.folder()) else { return };
+        let record = Shared::default();
+        let sudo = Sudo::new(tree.host(), None);
+        smol::block_on(async {
+            let _stand_ins = StandIns::start(tree.folder(), &record).await;
+            for action in [PowerAction::PowerOff, PowerAction::Halt, PowerAction::Reboot] {
+                tell_init(tree.host(), &sudo, action).await.unwrap();
+            }
+            assert_eq!(crate::sync::lock(&record).asked, ["power off false", "halt false", "reboot false"]);
+            // what logind refuses may be allowed by sudo; else its reason is told
+            crate::sync::lock(&record).refuse = true;
+            tell_init(tree.host(), &sudo, PowerAction::PowerOff).await.unwrap();
+            assert_eq!(tree.host().line("/usr/sbin/did").as_deref(), Some("poweroff"));
+            let refused = tell_init(tree.host(), &sudo, PowerAction::Reboot).await.unwrap_err();
+            assert!(
+                refused.to_string().contains("org.freedesktop.login1 does not allow Reboot"),
+                "{refused}"
+            );
+        });
     }
 
     #[test]

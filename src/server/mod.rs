@@ -336,6 +336,10 @@ fn build(
             klippy: klippy.clone(),
             warnings: warnings.clone(),
             spawner: spawner.clone(),
+            restart: {
+                let restart = stop_for(stop);
+                Box::new(move || restart(Stop::Restart))
+            },
             end_with: Box::new(move |action| end_with(Stop::Power(action))),
         },
     );

@@ -48,6 +48,21 @@ impl Facts {
     }
 }
 
+/// The machine in a line for the log.
+pub(super) fn summary(host: &Host) -> String {
+    let Facts { cpu_info: cpu, distribution, virtualization, .. } = Facts::of(host);
+    let board = [cpu.model, cpu.hardware_desc, cpu.cpu_desc].into_iter().find(|name| !name.is_empty());
+    format!(
+        "{}, {}, {} kB of memory, {}, kernel {}, virtualization: {}",
+        board.unwrap_or_else(|| "unknown board".into()),
+        cpu.processor,
+        cpu.total_memory.unwrap_or(0),
+        distribution.name,
+        distribution.kernel_version,
+        virtualization.identifier,
+    )
+}
+
 /// Clients show this server's Python, and some compare its version. There is none: the version is 0, which nobody
 /// takes for one that is too new, and the text says what runs instead.
 #[derive(Serialize)]

@@ -53,6 +53,8 @@ pub struct Parts {
     pub warnings: Arc<Warnings>,
     /// Starts its tasks.
     pub spawner: Spawner,
+    /// Builds everything anew within this process.
+    pub restart: Box<dyn Fn() + Send + Sync>,
     /// Ends this server in order, then has the kernel do this ([`crate::host::power::tell_kernel`]).
     pub end_with: Box<dyn Fn(PowerAction) + Send + Sync>,
 }
@@ -113,7 +115,11 @@ impl Machine {
     /// Looks for services and follows their states until the run of the server ends.
     pub fn start(self: &Arc<Self>) {
         let part = self.clone();
-        self.parts.spawner.spawn(async move { part.follow_services().await });
+        self.parts.spawner.spawn(async move {
+            let host = part.parts.host.clone();
+            log::info!("{}", smol::unblock(move || info::summary(&host)).await);
+            part.follow_services().await;
+        });
     }
 
     /// Which services may be managed.

@@ -67,13 +67,15 @@ impl Machine {
         self.clone().manage(action, name).await.map(drop)
     }
 
-    /// Restarts the service that this process is, as soon as the caller has its answer.
+    /// Restarts the service that this process is, as soon as the caller has its answer. Where there is no manager
+    /// that would, everything is built anew within the process.
     pub fn restart_self(self: &Arc<Self>) {
         let part = self.clone();
         self.parts.spawner.spawn(async move {
             smol::Timer::after(BEFORE_RESTART).await;
             if let Err(error) = part.services.restart_own(&part.own_unit()).await {
-                log::error!("this service cannot be restarted: {error}");
+                log::warn!("this service is restarted within its process: {error}");
+                (part.parts.restart)();
             }
         });
     }
@@ -119,10 +121,22 @@ impl Machine {
             self.parts.warnings.clear(WARNING);
             break;
         }
+        self.warn_of_missing_rights().await;
         loop {
             self.services.wait().await;
             let known = lock(&self.states).clone();
             self.take_states(self.services.look(&known).await);
+        }
+    }
+
+    /// Says which right is missing before somebody needs it, unless sudo would do.
+    async fn warn_of_missing_rights(&self) {
+        let missing = self.services.missing_rights().await;
+        if missing.is_empty() || self.sudo.check().await {
+            return;
+        }
+        for right in missing {
+            self.parts.warnings.add(format!("[machine]: {right}"));
         }
     }
 

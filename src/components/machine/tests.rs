@@ -15,6 +15,7 @@ struct Rig {
     executor: Arc<smol::Executor<'static>>,
     warnings: Arc<Warnings>,
     ended: Arc<Mutex<Vec<PowerAction>>>,
+    restarts: Arc<Mutex<u32>>,
 }
 
 impl Rig {
@@ -35,6 +36,8 @@ impl Rig {
         let options = klippy::Options { socket: folder.join("klippy"), query_from_cache: true };
         let ended: Arc<Mutex<Vec<PowerAction>>> = Arc::default();
         let end = Arc::clone(&ended);
+        let restarts = Arc::new(Mutex::new(0));
+        let restart = Arc::clone(&restarts);
         let parts = Parts {
             host: Host::at(&folder),
             data_path: folder.join("data"),
@@ -42,6 +45,7 @@ impl Rig {
             events,
             warnings: warnings.clone(),
             spawner,
+            restart: Box::new(move || *lock(&restart) += 1),
             end_with: Box::new(move |action| lock(&end).push(action)),
         };
         let shutdown_action = PowerAction::PowerOff;
@@ -49,7 +53,7 @@ impl Rig {
         // a machine whose files are changed before the component is made
         prepare(&folder);
         let machine = Machine::new(options, parts);
-        Self { machine, folder, client, _connections: connections, executor, warnings, ended }
+        Self { machine, folder, client, _connections: connections, executor, warnings, ended, restarts }
     }
 
     fn write(&self, path: &str, text: &str) {
@@ -210,6 +214,8 @@ fn without_a_manager_there_are_no_services() {
     let rig = Rig::new("none", Kind::None);
     rig.script("klipper");
     assert_eq!(rig.service("start", "klipper").unwrap_err().0, 400);
+    assert_eq!(rig.service("restart", "moonraker").unwrap(), json!("ok"));
+    rig.until(|| (*lock(&rig.restarts) == 1).then_some(()));
     let info = rig.call("machine.system_info", json!({})).unwrap();
     assert_eq!(info["system_info"]["provider"], "none");
     assert_eq!(info["system_info"]["service_state"], json!({}));
@@ -319,4 +325,22 @@ fn peripherals_have_their_lists() {
     assert_eq!(video, json!({"v4l2_devices": [], "libcamera_devices": []}));
     let status = rig.call("machine.peripherals.canbus", json!({"interface": "perigee-no"})).unwrap_err().0;
     assert_eq!(status, if cfg!(feature = "can") { 500 } else { 503 });
+}
+
+#[cfg(feature = "dbus")]
+#[test]
+fn missing_rights_are_warned_of() {
+    use crate::host::dbus::stand_in::{Daemon, Shared, StandIns};
+    let rig = Rig::new("rights", Kind::SystemdDbus);
+    let Some(_daemon) = Daemon::start(&rig.folder) else { return };
+    let record = Shared::default();
+    lock(&record).refuse = true;
+    let _stand_ins = smol::block_on(StandIns::start(&rig.folder, &record));
+    rig.machine.start();
+    let warnings = rig.until(|| Some(rig.warnings.texts()).filter(|texts| texts.len() == 3));
+    assert!(warnings[0].ends_with("manage-units: services cannot be started and stopped"), "{warnings:?}");
+    let info = rig.call("machine.system_info", json!({})).unwrap();
+    assert_eq!(info["system_info"]["available_services"], json!(["klipper", "klipper-2"]));
+    let refused = rig.service("restart", "klipper").unwrap_err();
+    assert_eq!(refused.0, 403);
 }

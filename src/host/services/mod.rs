@@ -4,6 +4,8 @@ mod openrc;
 mod pid_file;
 mod supervisord;
 mod systemctl;
+#[cfg(feature = "dbus")]
+mod systemd_dbus;
 mod sysv;
 
 use std::borrow::Cow;
@@ -181,6 +183,8 @@ pub struct Services {
 enum Backend {
     None,
     Systemctl(systemctl::Systemctl),
+    #[cfg(feature = "dbus")]
+    SystemdDbus(Box<systemd_dbus::SystemdDbus>),
     Supervisord(supervisord::Supervisord),
     Sysv(sysv::Sysv),
     OpenRc(openrc::OpenRc),
@@ -192,7 +196,11 @@ impl Services {
     pub fn new(kind: Kind, host: &Host, sudo: &Arc<Sudo>, supervisord_config: Option<PathBuf>) -> Self {
         let backend = match kind {
             Kind::None => Backend::None,
-            Kind::SystemdCli | Kind::SystemdDbus => Backend::Systemctl(systemctl::Systemctl::new(host, sudo)),
+            #[cfg(feature = "dbus")]
+            Kind::SystemdDbus => Backend::SystemdDbus(Box::new(systemd_dbus::SystemdDbus::new(host, sudo))),
+            #[cfg(not(feature = "dbus"))]
+            Kind::SystemdDbus => Backend::Systemctl(systemctl::Systemctl::new(host, sudo)),
+            Kind::SystemdCli => Backend::Systemctl(systemctl::Systemctl::new(host, sudo)),
             Kind::Supervisord => {
                 Backend::Supervisord(supervisord::Supervisord::new(host, supervisord_config))
             }
@@ -215,6 +223,8 @@ impl Services {
         let mut states = match &self.backend {
             Backend::None => States::new(),
             Backend::Systemctl(systemctl) => systemctl.list().await?,
+            #[cfg(feature = "dbus")]
+            Backend::SystemdDbus(systemd) => systemd.list().await?,
             Backend::Supervisord(supervisord) => supervisord.list().await?,
             Backend::Sysv(sysv) => sysv.list(),
             Backend::OpenRc(openrc) => openrc.list(),
@@ -228,7 +238,13 @@ impl Services {
 
     /// Waits until services may have changed.
     pub async fn wait(&self) {
-        smol::Timer::after(POLL).await;
+        match &self.backend {
+            #[cfg(feature = "dbus")]
+            Backend::SystemdDbus(systemd) => systemd.wait().await,
+            _ => {
+                smol::Timer::after(POLL).await;
+            }
+        }
     }
 
     /// The states that these services have now. One that has gone counts as inactive; where the manager cannot be
@@ -237,6 +253,8 @@ impl Services {
         let now = match &self.backend {
             Backend::None => return known.clone(),
             Backend::Systemctl(systemctl) => systemctl.poll(known).await,
+            #[cfg(feature = "dbus")]
+            Backend::SystemdDbus(systemd) => systemd.next_states(known).await,
             Backend::Supervisord(supervisord) => supervisord.list().await.map(Some),
             Backend::Sysv(sysv) => Ok(Some(sysv.list())),
             Backend::OpenRc(openrc) => Ok(Some(openrc.list())),
@@ -262,10 +280,29 @@ impl Services {
         match &self.backend {
             Backend::None => Err(ServiceError::Unavailable("Service Actions Not Available".into())),
             Backend::Systemctl(systemctl) => systemctl.act(action, unit).await,
+            #[cfg(feature = "dbus")]
+            Backend::SystemdDbus(systemd) => systemd.act(action, unit).await,
             Backend::Supervisord(supervisord) => supervisord.act(action, unit).await,
             Backend::Sysv(sysv) => sysv.act(action, unit).await,
             Backend::OpenRc(openrc) => openrc.act(action, unit).await,
         }
+    }
+
+    /// What cannot be done for want of rights, in sentences. Managers that are not asked before tell when they refuse.
+    pub async fn missing_rights(&self) -> Vec<String> {
+        #[cfg(feature = "dbus")]
+        if let Backend::SystemdDbus(systemd) = &self.backend {
+            let mut missing = Vec::new();
+            for (action, without) in systemd_dbus::PERMISSIONS {
+                match systemd.permits(action).await {
+                    Ok(true) => {}
+                    Ok(false) => missing.push(format!("polkit does not permit {action}: {without}")),
+                    Err(error) => log::debug!("polkit cannot be asked about {action}: {error}"),
+                }
+            }
+            return missing;
+        }
+        Vec::new()
     }
 
     /// Restarts the service that this process is. It ends in the course of that, so there may be no answer.
@@ -276,6 +313,8 @@ impl Services {
         match &self.backend {
             Backend::None => Err(ServiceError::Unavailable("Service Actions Not Available".into())),
             Backend::Systemctl(systemctl) => systemctl.restart_own(unit).await,
+            #[cfg(feature = "dbus")]
+            Backend::SystemdDbus(systemd) => systemd.restart_own(unit).await,
             Backend::Supervisord(supervisord) => supervisord.restart_own(unit),
             Backend::Sysv(sysv) => sysv.restart_own(unit),
             Backend::OpenRc(openrc) => openrc.restart_own(unit),
@@ -286,6 +325,8 @@ impl Services {
     pub async fn unit_of(&self, pid: u32) -> Option<String> {
         match &self.backend {
             Backend::None | Backend::Systemctl(_) => unit_of_process(&self.host, pid),
+            #[cfg(feature = "dbus")]
+            Backend::SystemdDbus(_) => unit_of_process(&self.host, pid),
             Backend::Supervisord(supervisord) => supervisord.unit_of(pid).await,
             Backend::Sysv(sysv) => sysv.unit_of(pid),
             Backend::OpenRc(openrc) => openrc.unit_of(pid),
