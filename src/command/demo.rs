@@ -26,16 +26,20 @@ struct Demo {
 pub(super) fn run(args: Vec<OsString>) -> Result<ExitCode, UsageError> {
     let (command, args) = split_subcommand(args);
     let mut demo = Demo { port: DEFAULT_PORT, data: None, socket: None, speed: 1.0 };
-    let parsed = ProcessOptions::parse_with(args, |name| std::env::var_os(name), |flag, value| {
-        match flag {
-            "--port" => demo.port = number(flag, &value()?)?,
-            "--speed" => demo.speed = number(flag, &value()?)?,
-            "--data" => demo.data = Some(value()?.into()),
-            "--socket" => demo.socket = Some(value()?.into()),
-            _ => return Ok(false),
-        }
-        Ok(true)
-    })?;
+    let parsed = ProcessOptions::parse_with(
+        args,
+        |name| std::env::var_os(name),
+        |flag, value| {
+            match flag {
+                "--port" => demo.port = number(flag, &value()?)?,
+                "--speed" => demo.speed = number(flag, &value()?)?,
+                "--data" => demo.data = Some(value()?.into()),
+                "--socket" => demo.socket = Some(value()?.into()),
+                _ => return Ok(false),
+            }
+            Ok(true)
+        },
+    )?;
     if demo.port == 0 || !(0.001..=10_000.0).contains(&demo.speed) {
         return Err(UsageError("--port must not be 0, --speed is from 0.001 to 10000".into()));
     }

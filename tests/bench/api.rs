@@ -85,8 +85,12 @@ fn printer(change: impl FnOnce(Setup) -> Setup) -> (Sim, Perigee) {
 
 fn all_objects(client: &mut WsClient) -> Value {
     let names = client.call("printer.objects.list", Value::Null)["objects"].take();
-    let all: Map<String, Value> =
-        names.as_array().unwrap().iter().map(|name| (name.as_str().unwrap().to_owned(), Value::Null)).collect();
+    let all: Map<String, Value> = names
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|name| (name.as_str().unwrap().to_owned(), Value::Null))
+        .collect();
     json!({"objects": all})
 }
 
@@ -189,7 +193,8 @@ fn fan_out() {
                     let read = stream.read(&mut bytes).unwrap_or(0);
                     let now = begun.elapsed().as_nanos();
                     let text = String::from_utf8_lossy(&bytes[..read]);
-                    let sent = text.split("\"sent ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
+                    let sent =
+                        text.split("\"sent ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
                     lags.extend(sent.map(|sent: u128| now.saturating_sub(sent)));
                 }
             }
@@ -277,7 +282,8 @@ fn requests() {
     for connections in [1, 32] {
         let mut rate = 0.0;
         let used = share(&server, || rate = load(&server, connections));
-        let what = format!("requests: server.info, {connections} connections (server: {used:.0} % of a core)");
+        let what =
+            format!("requests: server.info, {connections} connections (server: {used:.0} % of a core)");
         row(&what, format!("{rate:.0} /s"), if connections == 32 { "72,000 /s" } else { "" });
     }
 }

@@ -185,7 +185,8 @@ fn changes(
         let mut object = String::from("{");
         for field in known_fields(fields, status) {
             let (old, new) = (before.and_then(|before| before.get(field)), status.get(field));
-            let (old_text, new_text) = (old.map_or("null", |json| json.text()), new.map_or("null", |json| json.text()));
+            let (old_text, new_text) =
+                (old.map_or("null", |json| json.text()), new.map_or("null", |json| json.text()));
             if old != new && old_text != new_text {
                 push_field(&mut object, field, new_text);
             }

@@ -71,9 +71,8 @@ mod tests {
 
     #[test]
     fn the_oldest_requests_go_first() {
-        let request = |method: &str| {
-            Request::parse(format!(r#"{{"method":"{method}"}}"#).as_bytes()).unwrap()
-        };
+        let request =
+            |method: &str| Request::parse(format!(r#"{{"method":"{method}"}}"#).as_bytes()).unwrap();
         let mut record = Record::new(2);
         for method in ["a", "b", "c"] {
             record.keep(1, &request(method));

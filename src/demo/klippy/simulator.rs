@@ -56,7 +56,8 @@ impl Simulator {
     /// # Errors
     /// Those of waiting for signals.
     pub fn run_until_signal(self) -> io::Result<()> {
-        let mut signals = async_signal::Signals::new([async_signal::Signal::Int, async_signal::Signal::Term])?;
+        let mut signals =
+            async_signal::Signals::new([async_signal::Signal::Int, async_signal::Signal::Term])?;
         smol::block_on(futures_lite::StreamExt::next(&mut signals)).transpose()?;
         self.stop();
         Ok(())

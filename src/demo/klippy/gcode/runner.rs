@@ -292,7 +292,8 @@ impl Runner<'_> {
 
     async fn list(&self) -> Result<(), CommandError> {
         let folder = self.shared.options.gcodes.clone();
-        let files = smol::unblock(move || virtual_sdcard::list(&folder, false)).await.map_err(CommandError)?;
+        let files =
+            smol::unblock(move || virtual_sdcard::list(&folder, false)).await.map_err(CommandError)?;
         self.shared.with(|world, _| {
             let output = &mut world.printer.output;
             output.push("Begin file list".to_owned());

@@ -82,7 +82,11 @@ impl Machine {
     ///
     /// # Errors
     /// Klippy's message for a macro that cannot be.
-    pub(in crate::demo::klippy) fn new(config: Config, options: &Options, now: Seconds) -> Result<Self, String> {
+    pub(in crate::demo::klippy) fn new(
+        config: Config,
+        options: &Options,
+        now: Seconds,
+    ) -> Result<Self, String> {
         let homing = ["stepper_x", "stepper_y", "stepper_z"].map(|axis| {
             let number = |option: &str, default: f64| config.number(axis, option).unwrap_or(default);
             let speed = number("homing_speed", 5.0);
@@ -319,10 +323,16 @@ impl Machine {
     }
 
     /// The filament sensor of this short name sees filament, or sees it end; the first one if there is no name.
-    pub(in crate::demo::klippy) fn filament_present(&mut self, turn: &mut Turn<'_>, name: Option<&str>, present: bool) {
+    pub(in crate::demo::klippy) fn filament_present(
+        &mut self,
+        turn: &mut Turn<'_>,
+        name: Option<&str>,
+        present: bool,
+    ) {
         let now = turn.now;
         let sensors = &mut self.accessories.filament;
-        let Some(sensor) = sensors.iter_mut().find(|sensor| name.is_none_or(|name| sensor.name == name)) else {
+        let Some(sensor) = sensors.iter_mut().find(|sensor| name.is_none_or(|name| sensor.name == name))
+        else {
             return;
         };
         if std::mem::replace(&mut sensor.detected, present) == present || !sensor.enabled || present {

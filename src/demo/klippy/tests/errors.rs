@@ -67,10 +67,7 @@ fn gcode_is_refused_as_klippy_refuses_it() {
             "Unknown gcode_macro variable 'none'",
         ),
         ("G28 X Y\nG1 X300", "Move out of range: 300.000 0.000 0.000 [0.000]"),
-        (
-            "G1 X10 E5",
-            "Extrude below minimum temp\nSee the 'min_extrude_temp' config option for details",
-        ),
+        ("G1 X10 E5", "Extrude below minimum temp\nSee the 'min_extrude_temp' config option for details"),
     ] {
         assert_eq!(client.gcode_error(script), message, "{script}");
     }
@@ -85,10 +82,10 @@ fn a_refusal_ends_the_script_and_is_told_to_the_terminal() {
     // nothing has moved, so it is the extrusion that is refused only after the axis
     assert_eq!(client.terminal(), ["echo: before", "!! Must home axis first: 10.000 0.000 0.000 [5.000]"]);
     client.gcode("FOO BAR=1\nM117 3 words\nM115");
-    assert_eq!(client.terminal(), [
-        "// Unknown command:\"FOO\"",
-        "// FIRMWARE_NAME:Klipper FIRMWARE_VERSION:v0.13.0-simulated"
-    ]);
+    assert_eq!(
+        client.terminal(),
+        ["// Unknown command:\"FOO\"", "// FIRMWARE_NAME:Klipper FIRMWARE_VERSION:v0.13.0-simulated"]
+    );
     assert_eq!(client.object("display_status")["message"], "3 words");
 }
 
