@@ -30,12 +30,14 @@ pub(super) struct Record {
     pub(super) connections: u64,
     /// How often Klippy was started.
     pub(super) starts: u64,
+    /// Whether there is a socket to connect to.
+    pub(super) listening: bool,
 }
 
 impl Record {
     /// Keeps this many requests.
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, requests: VecDeque::new(), garbage: 0, connections: 0, starts: 0 }
+        Self { limit, requests: VecDeque::new(), garbage: 0, connections: 0, starts: 0, listening: false }
     }
 
     /// Keeps a request; the oldest goes when there are too many.

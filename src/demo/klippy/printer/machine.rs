@@ -139,6 +139,10 @@ impl Machine {
                 self.happen(effect, turn);
             }
         }
+        if self.sd.active {
+            let (e, factor) = self.filament();
+            self.print_stats.update(now, e, factor);
+        }
         let speed = if self.heaters.extruder.target > 0.0 || self.heaters.extruder.temperature() > 50.0 {
             1.0
         } else {
@@ -276,7 +280,7 @@ impl Machine {
         self.sd.cmd_from_sd = false;
         let (e, factor) = self.filament();
         // what the print has used up to here
-        self.print_stats.status(now, e, factor);
+        self.print_stats.update(now, e, factor);
         match error {
             Some(message) => self.print_stats.finish(now, "error", message),
             None if self.sd.is_open() => self.print_stats.pause(now, e, factor),

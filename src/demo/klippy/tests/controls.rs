@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::Bench;
 use crate::demo::klippy::State;
+use crate::demo::klippy::world::MAX_OUTBOX;
 
 #[test]
 fn answers_can_be_delayed_muted_and_made_errors() {
@@ -179,4 +180,16 @@ fn a_second_simulator_does_not_take_the_socket() {
     assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
     drop(bench);
     assert!(!socket.exists());
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_dropped() {
+    let bench = Bench::fast();
+    let controls = bench.controls();
+    let mut client = bench.client();
+    client.call("info", json!({}));
+    for _ in 0..2 {
+        controls.send_huge(MAX_OUTBOX / 2);
+    }
+    assert!(controls.wait_for_connections(0));
 }

@@ -23,7 +23,7 @@ fn squares(layers: u32) -> String {
     text
 }
 
-fn wait_for(client: &mut Client, state: &str) -> Value {
+pub(super) fn wait_for(client: &mut Client, state: &str) -> Value {
     let end = Instant::now() + super::PATIENCE;
     loop {
         let stats = client.object("print_stats");
@@ -78,7 +78,7 @@ fn a_handshake_and_a_whole_print() {
 
 #[test]
 fn a_print_is_paused_resumed_and_cancelled() {
-    let bench = Bench::new(|options| options.speed = 50.0);
+    let bench = Bench::new(|options| options.speed = 200.0);
     bench.write("a.gcode", &squares(2000));
     let mut client = bench.client();
     client.gcode("SDCARD_PRINT_FILE FILENAME=a.gcode");
@@ -185,7 +185,7 @@ fn objects_are_left_out() {
 
 #[test]
 fn a_runout_pauses_the_print() {
-    let bench = Bench::new(|options| options.speed = 50.0);
+    let bench = Bench::new(|options| options.speed = 200.0);
     bench.write("a.gcode", &squares(2000));
     let mut client = bench.client();
     client.gcode("SDCARD_PRINT_FILE FILENAME=a.gcode");

@@ -51,15 +51,13 @@ fn every_object_tells_something() {
 
 #[test]
 fn answers_wait_for_the_tick_unless_told_otherwise() {
-    let tick = Duration::from_millis(150);
+    let tick = Duration::from_secs(1);
     let bench = Bench::new(|options| options.tick = tick);
     let mut client = bench.client();
     client.object("fan");
     let begun = Instant::now();
-    for _ in 0..3 {
-        client.object("fan");
-    }
-    assert!(begun.elapsed() > 2 * tick, "{:?}", begun.elapsed());
+    client.object("fan");
+    assert!(begun.elapsed() > tick / 2, "{:?}", begun.elapsed());
     bench.controls().answer_at_once(true);
     let begun = Instant::now();
     for _ in 0..3 {

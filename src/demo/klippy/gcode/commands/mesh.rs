@@ -97,8 +97,8 @@ fn calibrate(machine: &mut Machine, gcmd: &Gcmd<'_>, turn: &mut Turn<'_>) -> Out
     machine.toolhead.move_to(turn.now, up, 10.0, true)?;
     machine.reset_last_position();
     let end = machine.toolhead.print_time;
-    machine.at(end, Effect::MeshMeasured(name));
     machine.at(end, Effect::Respond(info("Mesh Bed Leveling Complete")));
+    machine.at(end, Effect::MeshMeasured(name));
     Ok(Action::Until(end))
 }
 
