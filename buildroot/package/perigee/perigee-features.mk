@@ -6,5 +6,8 @@
 
 PERIGEE_FEATURES_ALL = \
 	extensions \
+	http_client \
+	https \
 	octoprint_compat \
-	templates
+	templates \
+	webcam
