@@ -15,7 +15,7 @@ PERIGEE_TARGET ??= ""
 PERIGEE_SET ??= "default"
 PERIGEE_BINARY ??= "${PERIGEE_SOURCE}/target/dist/${PERIGEE_TARGET}/${PERIGEE_SET}/perigee"
 
-S = "${UNPACKDIR}"
+S = "${PERIGEE_FILES}"
 
 require perigee-service.inc
 
