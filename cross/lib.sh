@@ -1,4 +1,4 @@
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2034 # what is set here is for those who read this file
 # Shared by the scripts of cross/ and tests/: where things are kept, and the names each target goes by.
 # The caller has set `root` to the top of the source tree.
 
@@ -27,7 +27,7 @@ apt_install() {
         --no-install-recommends install "$@" >/dev/null
 }
 
-# describe TARGET: set gnu (name of the distribution's gcc), deb (Debian's name of the architecture),
+# describe TARGET [ROUTE]: set gnu (name of the distribution's gcc), deb (Debian's name of the architecture),
 # musl (musl's name of it) and code (compiler flags for small code, for the standard library and for the crates).
 # A program that aborts on panic has no use for tables of how to unwind.
 describe() {
@@ -38,7 +38,7 @@ describe() {
     armv7-unknown-linux-musleabihf) gnu=arm-linux-gnueabihf deb=armhf  musl=arm-linux-musleabihf ;;
     mipsel-unknown-linux-musl)      gnu=mipsel-linux-gnu    deb=mipsel musl=mipsel-linux-musl ;;
     arm-unknown-linux-musleabihf)
-        die "$1 (Raspberry Pi Zero and 1, ARMv6): no distribution ships a musl for it; see cross/README.md, \"ARMv6\"" ;;
+        [ "${2:-}" = cross ] || die "$1 (Raspberry Pi Zero and 1, ARMv6): no distribution ships a musl for it; see cross/README.md, \"ARMv6\"" ;;
     *)
         die "unknown target $1; see cross/README.md for the list" ;;
     esac
