@@ -5,6 +5,7 @@
 ################################################################################
 
 PERIGEE_FEATURES_ALL = \
+	can \
 	extensions \
 	http_client \
 	https \
