@@ -73,6 +73,14 @@ class Console:
         before, found = self.read_until(rb"%s (\d+)\r?\n" % mark.encode(), seconds)
         return before.decode(errors="replace").replace("\r\n", "\n"), int(found[1])
 
+    def drain(self, seconds):
+        """Read until the machine is gone; what it said."""
+        try:
+            self.read_until(rb"^(?!)", seconds)
+        except (Failure, OSError):
+            pass
+        return self.seen[-2000:]
+
     def close(self):
         self.socket.close()
         self.log.close()
@@ -123,7 +131,7 @@ class Guest:
                 if self.process.poll() is not None or time.monotonic() - self.started > COMMAND_SECONDS:
                     raise Failure(f"emulator: {(self.work / 'emulator.log').read_text()}") from None
                 time.sleep(0.02)
-        self.console.read_until(rb"[#$] $", BOOT_SECONDS)
+        self.console.read_until(rb"/ # (\x1b\[6n)?$", BOOT_SECONDS)
         self.console.run("stty -echo; PS1=")
         return self
 
@@ -142,11 +150,12 @@ class Guest:
     def shut_down(self, command="poweroff"):
         """An orderly end: the emulator ends by itself."""
         self.console.socket.sendall(f"{command}\n".encode())
+        said = self.console.drain(COMMAND_SECONDS)
         try:
-            self.process.wait(COMMAND_SECONDS)
+            self.process.wait(10)
         except subprocess.TimeoutExpired:
             self.pull_the_plug()
-            raise Failure(f"{command} did not end the machine") from None
+            raise Failure(f"{command} did not end the machine: {said!r}") from None
         self.console.close()
 
     def end(self):
