@@ -6,6 +6,7 @@
 
 PERIGEE_FEATURES_ALL = \
 	can \
+	dbus \
 	extensions \
 	http_client \
 	https \
