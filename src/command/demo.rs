@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use perigee::config::{ProcessOptions, UsageError, split_subcommand};
 use perigee::demo::klippy::{Options, Simulator};
-use perigee::demo::{SAMPLE, SAMPLE_NAME};
+use perigee::demo::{SAMPLE_GCODE, SAMPLE_NAME};
 
 use super::run;
 
@@ -117,7 +117,7 @@ fn lay_out(data: &Path, port: u16) -> io::Result<()> {
     );
     write_if_missing(&data.join("config/moonraker.conf"), configuration.as_bytes())?;
     write_if_missing(&data.join("config/printer.cfg"), perigee::demo::klippy::PRINTER_CFG.as_bytes())?;
-    write_if_missing(&data.join("gcodes").join(SAMPLE_NAME), SAMPLE.as_bytes())
+    write_if_missing(&data.join("gcodes").join(SAMPLE_NAME), SAMPLE_GCODE.as_bytes())
 }
 
 fn write_if_missing(path: &Path, content: &[u8]) -> io::Result<()> {

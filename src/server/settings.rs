@@ -32,7 +32,6 @@ pub(super) struct ServerOptions {
 #[derive(Debug, Clone)]
 pub(super) struct FileOptions {
     pub(super) part: files::Options,
-    pub(super) queue_gcode_uploads: bool,
     pub(super) enable_object_processing: bool,
     pub(super) observe: bool,
     pub(super) enable_observer_warnings: bool,
@@ -160,7 +159,6 @@ fn file_manager(config: &Config) -> Result<FileOptions, ConfigError> {
         part: files::Options {
             check_klipper_config_path: section.boolean("check_klipper_config_path").or(true)?,
         },
-        queue_gcode_uploads: section.boolean("queue_gcode_uploads").or(false)?,
         enable_object_processing: section.boolean("enable_object_processing").or(false)?,
         observe,
         enable_observer_warnings: section
