@@ -6,7 +6,9 @@
 //! `PERIGEE_BIN` names the binary that is measured. The simulated printer and the clients run in this process; on a
 //! machine with two cores each has one of them.
 
-#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code)]
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+// the harness of the tests is used in part
+#![allow(dead_code, unused_imports)]
 
 #[path = "../api/harness/mod.rs"]
 mod harness;
@@ -32,7 +34,7 @@ const LARGE: usize = 200 << 20;
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    println!("{:<58} {:>14}  {}", "what", "measured", "budget");
+    println!("{:<58} {:>14}  budget", "what", "measured");
     let parts: [(&str, fn()); 10] = [
         ("start", start),
         ("idle", idle),
@@ -99,7 +101,7 @@ fn processor_time(server: &Perigee) -> Duration {
     let threads = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
     let used = threads.flatten().filter_map(|thread| {
         let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        text.split(' ').next()?.parse().ok()
+        text.split(" ").next()?.parse::<u64>().ok()
     });
     Duration::from_nanos(used.sum())
 }
