@@ -74,6 +74,13 @@ fn the_handshake_goes_in_order() {
     assert_eq!(ids.len(), requests.len(), "each request has an id of its own");
 }
 
+/// Who is at the other end is asked of the kernel; the simulator lives in this very process.
+#[test]
+fn klippys_process_is_known() {
+    let (_sim, server) = ready();
+    server.wait_for_log(&format!("process {}", std::process::id()));
+}
+
 #[test]
 fn states_are_told_as_they_come() {
     let setup = Setup::new();

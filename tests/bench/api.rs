@@ -6,15 +6,9 @@
 //! `PERIGEE_BIN` names the binary that is measured. The simulated printer and the clients run in this process; on a
 //! machine with two cores each has one of them.
 
-#![allow(
-    missing_docs,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    dead_code,
-    unused_imports
-)]
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+// the harness of the tests is used in part
+#![allow(dead_code, unused_imports)]
 
 #[path = "../api/harness/mod.rs"]
 mod harness;
@@ -107,9 +101,9 @@ fn processor_time(server: &Perigee) -> Duration {
     let threads = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
     let used = threads.flatten().filter_map(|thread| {
         let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        text.split(' ').next()?.parse::<u64>().ok()
+        text.split(" ").next()?.parse::<u64>().ok()
     });
-    Duration::from_nanos(used.sum::<u64>())
+    Duration::from_nanos(used.sum())
 }
 
 /// The part of one core that the server uses while this runs, in per cent.
