@@ -115,6 +115,13 @@ async fn call(endpoint: Arc<Endpoint>, mut request: Request) -> tide::Result<Res
 
 async fn make_call(endpoint: &Endpoint, request: &mut Request) -> Result<crate::api::Reply> {
     let tail = tail(request)?;
+    if let Some(folder) = endpoint.path.strip_suffix('*')
+        && let path = format!("{folder}{tail}")
+        && request.state().context.table.endpoints().any(|other| other.path == path)
+    {
+        // it is another endpoint's path, which does not take this verb
+        return Err(Error::method_not_allowed("Method Not Allowed"));
+    }
     let params = read_arguments(endpoint, request).await?;
     let caller = request.state().caller(request, Transport::Http);
     endpoint.call(Call { caller, params, tail }).await
