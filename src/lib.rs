@@ -19,6 +19,7 @@ pub mod logging;
 pub mod api;
 pub mod storage;
 // floor 3
+pub mod auth;
 pub mod files;
 pub mod klippy;
 // floor 4
