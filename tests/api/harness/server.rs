@@ -41,7 +41,7 @@ pub fn free_port() -> u16 {
 #[derive(Debug)]
 pub struct Setup {
     pub dir: TempDir,
-    address: SocketAddr,
+    pub address: SocketAddr,
     server_options: String,
     sections: String,
     config: Option<String>,
@@ -68,10 +68,6 @@ impl Setup {
             env: Vec::new(),
             prefix: String::new(),
         }
-    }
-
-    pub fn address(&self) -> SocketAddr {
-        self.address
     }
 
     /// Looks for the server at 127.0.0.1 and a port that is free on all addresses; the configuration has to say
