@@ -12,7 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
-use super::users::{check_name, refused};
+use super::users::check_name;
 use super::{Auth, random};
 use crate::api::{Error, Identity, Proof, Result, Role};
 use crate::json;
@@ -131,7 +131,7 @@ impl Auth {
             groups: Some(vec![Role::Admin.name().to_owned()]),
         };
         let _changing = self.changing.lock().await;
-        let stored = self.parts.storage.write(move |writer| users::put(writer, &user)).await.map_err(refused);
+        let stored = self.parts.storage.write(move |writer| users::put(writer, &user)).await;
         {
             let mut known = lock(&self.known);
             if stored.is_ok() || known.api_key.is_empty() {
@@ -178,7 +178,7 @@ impl Auth {
             .parts
             .storage
             .write(move |writer| KEYS.put(writer, row.name.as_bytes(), json::to_text(&row)));
-        write.await.map_err(refused)?;
+        write.await?;
         lock(&self.known).keys.insert(stored.name.clone(), stored);
         Ok(NewKey { info, key })
     }
@@ -193,7 +193,7 @@ impl Auth {
             return Err(Error::not_found(format!("There is no API key {name}")));
         }
         let row = name.to_owned();
-        self.parts.storage.write(move |writer| KEYS.delete(writer, row.as_bytes())).await.map_err(refused)?;
+        self.parts.storage.write(move |writer| KEYS.delete(writer, row.as_bytes())).await?;
         lock(&self.known).keys.remove(name);
         self.revoke(&Proof::NamedKey(name.into()), None);
         Ok(())

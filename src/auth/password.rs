@@ -101,7 +101,7 @@ pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
             std::str::from_utf8(pair).ok().filter(|pair| pair.bytes().all(|b| b.is_ascii_hexdigit()))?;
         u8::from_str_radix(pair, 16).ok()
     };
-    (text.len() % 2 == 0).then(|| digits.map(byte).collect())?
+    text.len().is_multiple_of(2).then(|| digits.map(byte).collect())?
 }
 
 #[cfg(test)]

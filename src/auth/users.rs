@@ -155,7 +155,7 @@ impl Auth {
     /// Stores a user. The caller holds `changing`.
     pub(super) async fn store(&self, account: Account) -> Result<()> {
         let user = account.user.clone();
-        self.parts.storage.write(move |writer| users::put(writer, &user)).await.map_err(refused)?;
+        self.parts.storage.write(move |writer| users::put(writer, &user)).await?;
         lock(&self.known).users.insert(account.user.username.as_str().into(), account);
         Ok(())
     }
@@ -183,7 +183,7 @@ impl Auth {
         let _changing = self.changing.lock().await;
         self.account(name)?;
         let key = name.to_owned();
-        self.parts.storage.write(move |writer| users::delete(writer, &key)).await.map_err(refused)?;
+        self.parts.storage.write(move |writer| users::delete(writer, &key)).await?;
         lock(&self.known).users.remove(name);
         self.tell("notify_user_deleted", name, true);
         Ok(())
@@ -312,9 +312,4 @@ pub(super) fn check_name(name: &str) -> Result<()> {
 
 fn exists(name: &str) -> Error {
     Error::bad_request(format!("User {name} already exists"))
-}
-
-/// An error of the storage, as the caller gets it.
-pub(super) fn refused(error: crate::storage::Error) -> Error {
-    Error::new(error.status(), error.message().to_owned()).caused_by(error)
 }

@@ -7,7 +7,7 @@ use crate::api::{Error, Result};
 
 /// The longest path that is taken, in bytes. The system's own limit, 4096, is for the whole path, with where the
 /// root lies and the names of temporary files.
-pub const MAX_PATH: usize = 3072;
+pub(super) const MAX_PATH: usize = 3072;
 
 /// A path inside a root: components joined by `/`, none of them empty, `.` or `..`, no NUL byte. Empty for the
 /// root itself.
@@ -225,6 +225,13 @@ mod tests {
         assert_eq!(rel("/a/../b").as_str(), "b");
         assert!(RelPath::parse("../gcodes_old/x").is_err());
         assert!(RelPath::parse("a/../../b").is_err());
+    }
+
+    #[test]
+    fn a_path_has_a_longest_length() {
+        assert!(RelPath::parse(&"a/".repeat(MAX_PATH / 2)).is_ok());
+        let error = RelPath::parse(&"a".repeat(MAX_PATH + 1)).unwrap_err();
+        assert!(error.status() == 400 && error.to_string().contains("3072"));
     }
 
     #[test]

@@ -119,7 +119,7 @@ fn start() {
         .map(|_| {
             let setup = Setup::new();
             setup.write_config();
-            let address = setup.address();
+            let address = setup.address;
             let begun = Instant::now();
             let _server = setup.spawn();
             loop {

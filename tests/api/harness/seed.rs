@@ -59,7 +59,7 @@ pub fn header(name: &str) -> Value {
 pub fn claims(setup: &Setup, name: &str, seconds: i64) -> Value {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("a host name");
     json!({
-        "iss": format!("http://{}:{}", host.trim(), setup.address().port()), "aud": "Moonraker", "iat": now() - 10_000,
+        "iss": format!("http://{}:{}", host.trim(), setup.address.port()), "aud": "Moonraker", "iat": now() - 10_000,
         "exp": now().saturating_add_signed(seconds), "username": name, "token_type": "access"
     })
 }

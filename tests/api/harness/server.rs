@@ -45,7 +45,7 @@ const TRUSTED: &str = "trusted_clients: 127.0.0.0/8";
 #[derive(Debug)]
 pub struct Setup {
     pub dir: TempDir,
-    address: SocketAddr,
+    pub address: SocketAddr,
     server_options: String,
     sections: String,
     strangers: bool,
@@ -74,10 +74,6 @@ impl Setup {
             env: Vec::new(),
             prefix: String::new(),
         }
-    }
-
-    pub fn address(&self) -> SocketAddr {
-        self.address
     }
 
     /// Looks for the server at 127.0.0.1 and a port that is free on all addresses; the configuration has to say
