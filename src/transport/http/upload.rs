@@ -112,11 +112,7 @@ async fn read_parts(site: &Arc<Site>, parts: &mut Multipart<'_>, length: Option<
             }
             "file" => {
                 form.target.filename = field.file_name().unwrap_or_default().to_owned();
-                let root = Some(form.target.root.as_str()).filter(|root| !root.is_empty());
-                let mut upload = site.files.begin_upload(root, length).await?;
-                if form.target.checksum.is_some() {
-                    upload.hash_as_it_comes();
-                }
+                let mut upload = site.files.begin_upload(&form.target, length).await?;
                 while let Some(chunk) = field.chunk().await.map_err(form_error)? {
                     upload.write(&chunk).await?;
                 }
