@@ -15,6 +15,7 @@ pub mod host;
 #[cfg(feature = "http_client")]
 pub mod http_client;
 pub mod logging;
+pub mod print;
 // floor 2
 pub mod api;
 pub mod storage;

@@ -14,8 +14,10 @@ use smol::channel::{Receiver, Sender, bounded};
 use crate::api::outbox::CloseReason;
 use crate::api::table::Description;
 use crate::api::{Connections, Event, Events, Notification, Table, Warnings};
+#[cfg(feature = "history")]
+use crate::components::history::History;
 use crate::components::{
-    connection, data_store, database, files as files_part, machine, printer, proc_stats,
+    connection, data_store, database, files as files_part, job_state, machine, printer, proc_stats,
     server as server_part,
 };
 use crate::config::{self, Config, ConfigErrors, Paths, ProcessOptions, Variables};
@@ -24,6 +26,7 @@ use crate::host::Host;
 use crate::host::power::PowerAction;
 use crate::klippy::{self, Klippy, KlippyState};
 use crate::logging::LogControl;
+use crate::print::Job;
 use crate::storage::{self, Storage};
 use crate::tasks::Spawner;
 use crate::transport::http::{self, Site};
@@ -133,6 +136,8 @@ pub struct Server {
     connections: Arc<Connections>,
     storage: Storage,
     stop: (Sender<Stop>, Receiver<Stop>),
+    #[cfg(feature = "history")]
+    history: Arc<History>,
 }
 
 impl Server {
@@ -150,10 +155,14 @@ impl Server {
         let spawner = Spawner::new(&executor);
         let stop = bounded(1);
         let (storage, report) = open_storage(&process.paths, &warnings).await;
+        #[cfg(feature = "history")]
+        close_interrupted(&storage).await;
         let context =
             Context { config: &config, settings: &settings, warnings: &warnings, spawner: &spawner };
         let built = build(process, context, &stop.0, &storage, &report);
-        let Built { events, connections, klippy, files, table, upload_paths } = built;
+        #[cfg(feature = "history")]
+        let history = built.history;
+        let Built { events, connections, klippy, files, table, upload_paths, .. } = built;
 
         let writable = settings.files.enable_config_write_access;
         open_roots(&files, &process.paths, writable, &warnings).await;
@@ -191,7 +200,16 @@ impl Server {
         http::run(listeners, site).await;
         files.start();
         spawner.spawn(klippy.clone().run());
-        Ok(Self { executor, events, klippy, connections, storage, stop })
+        Ok(Self {
+            executor,
+            events,
+            klippy,
+            connections,
+            storage,
+            stop,
+            #[cfg(feature = "history")]
+            history,
+        })
     }
 
     /// Has the run end; the first reason given counts.
@@ -206,6 +224,8 @@ impl Server {
 
     /// Ends the run: clients are told, then every part goes.
     pub async fn shut_down(self) {
+        #[cfg(feature = "history")]
+        self.history.close().await;
         self.connections.close_all(CloseReason::SHUTDOWN);
         let begun = Instant::now();
         while !self.connections.is_empty() && begun.elapsed() < CLOSE_TIMEOUT {
@@ -227,6 +247,8 @@ struct Built {
     files: Files,
     table: Arc<Table>,
     upload_paths: Vec<&'static str>,
+    #[cfg(feature = "history")]
+    history: Arc<History>,
 }
 
 /// What all parts are built with.
@@ -252,6 +274,16 @@ async fn open_storage(paths: &Paths, warnings: &Warnings) -> (Storage, storage::
             warnings.add(format!("The database cannot be used, nothing is remembered: {error}"));
             (Storage::closed(&error), storage::OpenReport::default())
         }
+    }
+}
+
+/// Closes the print that a power cut ended.
+#[cfg(feature = "history")]
+async fn close_interrupted(storage: &Storage) {
+    match crate::components::history::close_interrupted(storage).await {
+        Ok(Some(id)) => log::info!("Print {id:06X} was interrupted"),
+        Ok(None) => {}
+        Err(error) => log::warn!("The history could not be looked after: {error}"),
     }
 }
 
@@ -350,6 +382,48 @@ fn build(
     stats.start(spawner);
     let store = data_store::DataStore::new(settings.data_store, &klippy, &events, spawner.clone());
     table.add("data_store", store.endpoints());
+    let job = Arc::<Job>::default();
+    job_state::follow(&job, &klippy, &events);
+    // a part of the API by its Moonraker name, though without endpoints
+    table.add("job_state", Vec::new());
+    #[cfg(feature = "history")]
+    let history = History::new(crate::components::history::Parts {
+        storage: storage.clone(),
+        gcodes: paths.data_path.join("gcodes"),
+        job: job.clone(),
+        fields: Arc::default(),
+        events: events.clone(),
+        spawner: spawner.clone(),
+    });
+    #[cfg(feature = "history")]
+    table.add("history", history.endpoints());
+    #[cfg(feature = "announcements")]
+    {
+        use crate::components::announcements::{Announcements, MOONLIGHT, Parts};
+        let part = Announcements::new(Parts {
+            options: settings.announcements.clone(),
+            storage: storage.clone(),
+            events: events.clone(),
+            spawner: spawner.clone(),
+            folder: paths.data_path.join("development/announcements"),
+            url: MOONLIGHT.to_owned(),
+        });
+        table.add("announcements", part.endpoints());
+    }
+    #[cfg(feature = "job_queue")]
+    {
+        use crate::components::job_queue::{JobQueue, KlippyPrinter, Parts};
+        let queue = JobQueue::new(Parts {
+            options: settings.job_queue.clone(),
+            printer: KlippyPrinter::new(klippy.clone(), job.clone()),
+            storage: storage.clone(),
+            gcodes: paths.data_path.join("gcodes"),
+            events: events.clone(),
+            spawner: spawner.clone(),
+        });
+        queue.attach(&klippy);
+        table.add("job_queue", queue.endpoints());
+    }
     #[cfg(feature = "extensions")]
     {
         use crate::components::extensions::Extensions;
@@ -372,7 +446,16 @@ fn build(
     }
     let table = Arc::new(table);
     server.set_table(&table);
-    Built { events, connections, klippy, files, table, upload_paths }
+    Built {
+        events,
+        connections,
+        klippy,
+        files,
+        table,
+        upload_paths,
+        #[cfg(feature = "history")]
+        history,
+    }
 }
 
 /// Every endpoint that this build has, with every part of it configured.

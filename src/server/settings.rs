@@ -49,6 +49,10 @@ pub(super) struct Settings {
     pub(super) cors: Cors,
     #[cfg(feature = "octoprint_compat")]
     pub(super) octoprint_compat: Option<crate::components::octoprint_compat::Options>,
+    #[cfg(feature = "announcements")]
+    pub(super) announcements: crate::components::announcements::Options,
+    #[cfg(feature = "job_queue")]
+    pub(super) job_queue: crate::components::job_queue::Options,
     #[cfg(feature = "webcam")]
     pub(super) webcams: Vec<crate::components::webcam::Camera>,
 }
@@ -70,6 +74,18 @@ impl Settings {
         #[cfg(not(feature = "octoprint_compat"))]
         config.mark_unavailable("octoprint_compat", "octoprint_compat");
         database?;
+        #[cfg(feature = "history")]
+        config.section("history");
+        #[cfg(not(feature = "history"))]
+        config.mark_unavailable("history", "history");
+        #[cfg(feature = "announcements")]
+        let announcements = announcements(config);
+        #[cfg(not(feature = "announcements"))]
+        config.mark_unavailable("announcements", "announcements");
+        #[cfg(feature = "job_queue")]
+        let job_queue = job_queue(config);
+        #[cfg(not(feature = "job_queue"))]
+        config.mark_unavailable("job_queue", "job_queue");
         #[cfg(feature = "webcam")]
         let webcams = webcams(config);
         #[cfg(not(feature = "webcam"))]
@@ -82,6 +98,10 @@ impl Settings {
             cors: cors?,
             #[cfg(feature = "octoprint_compat")]
             octoprint_compat: octoprint_compat?,
+            #[cfg(feature = "announcements")]
+            announcements: announcements?,
+            #[cfg(feature = "job_queue")]
+            job_queue: job_queue?,
             #[cfg(feature = "webcam")]
             webcams: webcams?,
         })
@@ -213,6 +233,29 @@ fn octoprint_compat(
         stream_url: section.string("stream_url").or("/webcam/?action=stream")?,
         webcam_enabled: section.boolean("webcam_enabled").or(true)?,
     }))
+}
+
+/// `[announcements]` (spec config.md §3).
+#[cfg(feature = "announcements")]
+fn announcements(config: &Config) -> Result<crate::components::announcements::Options, ConfigError> {
+    let section = config.section_or_server("announcements");
+    Ok(crate::components::announcements::Options {
+        subscriptions: section.list("subscriptions").or_empty()?,
+        enable_moonlight: section.boolean("enable_moonlight").or(true)?,
+        dev_mode: section.boolean("dev_mode").or(false)?,
+    })
+}
+
+/// `[job_queue]` (spec config.md §3).
+#[cfg(feature = "job_queue")]
+fn job_queue(config: &Config) -> Result<crate::components::job_queue::Options, ConfigError> {
+    let section = config.section_or_server("job_queue");
+    Ok(crate::components::job_queue::Options {
+        load_on_startup: section.boolean("load_on_startup").or(false)?,
+        automatic_transition: section.boolean("automatic_transition").or(false)?,
+        job_transition_delay: section.float("job_transition_delay").above(0.0).or(0.01)?,
+        job_transition_gcode: section.string("job_transition_gcode").or("")?,
+    })
 }
 
 /// `[webcam <name>]` (spec config.md §3).
