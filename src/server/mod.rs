@@ -268,6 +268,8 @@ async fn open_storage(paths: &Paths, warnings: &Warnings) -> (Storage, storage::
     match smol::unblock(move || Storage::open(&folder, &options)).await {
         Ok((storage, report)) => {
             report.warnings.iter().for_each(|text| warnings.add(text.clone()));
+            #[cfg(feature = "import")]
+            move_in(paths, &storage, report.created, warnings).await;
             (storage, report)
         }
         Err(error) => {
@@ -284,6 +286,24 @@ async fn close_interrupted(storage: &Storage) {
         Ok(Some(id)) => log::info!("Print {id:06X} was interrupted"),
         Ok(None) => {}
         Err(error) => log::warn!("The history could not be looked after: {error}"),
+    }
+}
+
+/// Takes over the database of the Moonraker that ran on this data folder before (spec database.md §1).
+#[cfg(feature = "import")]
+async fn move_in(paths: &Paths, storage: &Storage, created: bool, warnings: &Warnings) {
+    let mut folders = vec![paths.data_path.join("database")];
+    if paths.is_default_data_path
+        && let Some(home) = std::env::home_dir()
+    {
+        folders.push(home.join(".moonraker_database"));
+    }
+    let moved = storage.clone();
+    let moved = smol::unblock(move || storage::import::first_start(&moved, created, &folders));
+    match moved.await {
+        Ok(None) => {}
+        Ok(Some(report)) => log::info!("Moved in from Moonraker:\n{report}"),
+        Err(error) => warnings.add(format!("Moonraker's database could not be taken over: {error}")),
     }
 }
 

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use crate::api::{Error, Result};
 use crate::json;
 use crate::print::{JobStats, file_below};
+use crate::storage::history::JobRecord;
 use crate::time;
 
 /// How a print stands or ended (spec behaviour.md §8).
@@ -32,58 +32,36 @@ impl Status {
     }
 }
 
-/// A print as it is stored.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Record {
-    pub(super) user: String,
-    /// Path below `gcodes`.
-    pub(super) filename: String,
-    /// One of [`Status`], or whatever an older server wrote.
-    pub(super) status: String,
-    /// Seconds since 1970.
-    pub(super) start_time: f64,
-    pub(super) end_time: Option<f64>,
-    /// Seconds.
-    pub(super) print_duration: f64,
-    pub(super) total_duration: f64,
-    /// Millimetres.
-    pub(super) filament_used: f64,
-    /// What was known of the file.
-    pub(super) metadata: Box<RawValue>,
-    pub(super) auxiliary_data: Box<RawValue>,
+/// A print that begins now.
+pub(super) fn begun(user: &str, stats: &JobStats) -> JobRecord {
+    JobRecord {
+        user: user.to_owned(),
+        filename: stats.filename.clone(),
+        status: Status::InProgress.name(),
+        start_time: time::now(),
+        end_time: None,
+        print_duration: stats.print_duration,
+        total_duration: stats.total_duration,
+        filament_used: stats.filament_used,
+        metadata: json::to_raw(&serde_json::Map::new()),
+        auxiliary_data: json::to_raw(&[(); 0]),
+    }
 }
 
-impl Record {
-    /// A print that begins now.
-    pub(super) fn begun(user: &str, stats: &JobStats) -> Self {
-        Self {
-            user: user.to_owned(),
-            filename: stats.filename.clone(),
-            status: Status::InProgress.name(),
-            start_time: time::now(),
-            end_time: None,
-            print_duration: stats.print_duration,
-            total_duration: stats.total_duration,
-            filament_used: stats.filament_used,
-            metadata: json::to_raw(&serde_json::Map::new()),
-            auxiliary_data: json::to_raw(&[(); 0]),
-        }
+/// A print ends now. Stats that are of another print, or were reset, are left out.
+pub(super) fn end(record: &mut JobRecord, status: Status, stats: &JobStats) {
+    record.end_time = Some(time::now());
+    record.status = status.name();
+    if stats.filename == record.filename && stats.total_duration >= record.total_duration {
+        record.print_duration = stats.print_duration;
+        record.total_duration = stats.total_duration;
+        record.filament_used = stats.filament_used;
     }
+}
 
-    /// It ends now. Stats that are of another print, or were reset, are left out.
-    pub(super) fn finish(&mut self, status: Status, stats: &JobStats) {
-        self.end_time = Some(time::now());
-        self.status = status.name();
-        if stats.filename == self.filename && stats.total_duration >= self.total_duration {
-            self.print_duration = stats.print_duration;
-            self.total_duration = stats.total_duration;
-            self.filament_used = stats.filament_used;
-        }
-    }
-
-    pub(super) fn interrupt(&mut self) {
-        self.status = Status::Interrupted.name();
-    }
+/// A print was in progress when the power failed.
+pub(super) fn interrupt(record: &mut JobRecord) {
+    record.status = Status::Interrupted.name();
 }
 
 /// An id as clients see it.

@@ -6,8 +6,8 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::job;
-use super::store::{self, TIMES, Times};
 use crate::api::{Error, Result};
+use crate::storage::history::{self, TIMES, Times};
 use crate::storage::{self, Rows, Storage};
 
 /// How many prints a list has when nothing is said.
@@ -104,7 +104,7 @@ pub(super) fn list(storage: &Storage, filter: &Filter, gcodes: &Path) -> Result<
     let mut jobs = String::new();
     for ids in filter.ids(storage)?.chunks(AT_ONCE) {
         let records = storage.read(|view| {
-            let record = |id: &u64| Ok(store::get(view, *id)?.map(|record| (*id, record)));
+            let record = |id: &u64| Ok(history::job(view, *id)?.map(|record| (*id, record)));
             ids.iter().filter_map(|id| record(id).transpose()).collect::<storage::Result<Vec<_>>>()
         })?;
         for (id, record) in records {

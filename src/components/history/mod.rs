@@ -20,9 +20,10 @@ use crate::api::{Call, Endpoint, Error, Event, Events, NoParams, Notification, R
 use crate::json;
 use crate::print::{Fields, Job, JobChange, JobEvent, JobStats};
 use crate::storage::Storage;
+use crate::storage::history::{JobRecord, delete_job, job as stored_job};
 use crate::sync::lock;
 use crate::tasks::Spawner;
-use job::{Record, Status};
+use job::Status;
 use list::Filter;
 
 pub use store::close_interrupted;
@@ -65,7 +66,7 @@ pub struct History {
 struct Running {
     /// None if its start could not be stored.
     id: Option<u64>,
-    record: Record,
+    record: JobRecord,
 }
 
 /// What the history has to do with.
@@ -180,7 +181,7 @@ impl History {
 
     async fn begin(&self, user: &str, stats: &JobStats) {
         self.fields.start();
-        let mut record = Record::begun(user, stats);
+        let mut record = job::begun(user, stats);
         record.auxiliary_data = json::to_raw(&self.fields.recorded());
         let stored = self.storage.write(move |writer| store::begin(writer, record.clone())).await;
         match stored {
@@ -190,7 +191,7 @@ impl History {
             }
             Err(error) => {
                 log::error!("history: the start of '{}' is not recorded: {error}", stats.filename);
-                *lock(&self.running) = Some(Running { id: None, record: Record::begun(user, stats) });
+                *lock(&self.running) = Some(Running { id: None, record: job::begun(user, stats) });
             }
         }
     }
@@ -198,7 +199,7 @@ impl History {
     async fn finish(&self, user: &mut Arc<str>, status: Status, stats: &JobStats) {
         let Some(mut running) = lock(&self.running).clone() else { return };
         running.record.user = std::mem::replace(user, NO_USER.into()).to_string();
-        running.record.finish(status, stats);
+        job::end(&mut running.record, status, stats);
         running.record.auxiliary_data = json::to_raw(&self.fields.recorded());
         let (fields, id, record) = (self.fields.clone(), running.id, running.record);
         let filename = record.filename.clone();
@@ -237,7 +238,7 @@ impl History {
     async fn get_job(self: Arc<Self>, call: Call<Uid>) -> Result<Reply> {
         let uid = call.params.uid;
         let id = job::parse_uid(&uid)?;
-        let record = self.storage.read(|view| store::get(view, id))?;
+        let record = self.storage.read(|view| stored_job(view, id))?;
         let record = record.ok_or_else(|| job::unknown(&uid))?;
         let job = smol::unblock(move || job::shown(&uid, &record, &self.gcodes)).await;
         Ok(Reply::from_json_text(format!("{{\"job\":{job}}}")))
@@ -256,7 +257,7 @@ impl History {
         }
         let uid = call.params.uid.ok_or_else(|| Error::bad_request("No data for argument: uid"))?;
         let id = job::parse_uid(&uid)?;
-        match self.storage.write(move |writer| store::delete(writer, id)).await? {
+        match self.storage.write(move |writer| delete_job(writer, id)).await? {
             true => Ok(Reply::of(&Deleted { deleted_jobs: vec![uid] })),
             false => Err(job::unknown(&uid)),
         }

@@ -4,6 +4,7 @@ use super::*;
 use crate::components::bench::Bench;
 use crate::print::{FieldOptions, JobState, Strategy};
 use crate::storage::ReadDocuments;
+use crate::storage::history::put_job;
 
 struct Rig {
     bench: Bench,
@@ -197,9 +198,9 @@ fn lists_are_filtered_and_ordered() {
     ];
     let write = move |writer: &mut crate::storage::Writer<'_>| {
         (1u64..).zip(times).try_for_each(|(id, (start, end))| {
-            let mut record = Record::begun("u", &stats(JobState::Complete, "f", 1.0));
+            let mut record = job::begun("u", &stats(JobState::Complete, "f", 1.0));
             (record.start_time, record.end_time) = (start, end);
-            store::put(writer, id, &record)
+            put_job(writer, id, &record)
         })
     };
     rig.bench.run(rig.bench.storage.write(write)).unwrap();
@@ -301,9 +302,9 @@ fn what_sensors_report_is_recorded_and_summed_up() {
 fn a_full_list_has_its_bound() {
     let rig = rig();
     let write = move |writer: &mut crate::storage::Writer<'_>| {
-        let mut record = Record::begun("u", &stats(JobState::Complete, "f", 1.0));
+        let mut record = job::begun("u", &stats(JobState::Complete, "f", 1.0));
         record.metadata = json::to_raw(&json!({"x": "y".repeat(1 << 20)}));
-        (1u64..=10).try_for_each(|id| store::put(writer, id, &record))
+        (1u64..=10).try_for_each(|id| put_job(writer, id, &record))
     };
     rig.bench.run(rig.bench.storage.write(write)).unwrap();
     let list = rig.call("list", json!({"limit": 0})).unwrap();

@@ -1,18 +1,12 @@
 //! What all prints come to, kept up to date with each, so that nobody has to add them up.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::job::Record;
-use crate::json;
 use crate::print::{Fields, Total};
-use crate::storage::{Error, Read, Result, Rows, Table, Writer};
-
-pub(super) const TOTALS: Table = Table("job_totals");
-/// The provider of the history's own totals; no other may bear the name.
-const OWN: &str = "history";
+use crate::storage::history::{self, JobRecord, OWN_TOTALS, clear_totals, put_total};
+use crate::storage::{Read, Result, Writer};
 
 /// A total: none before the first print. Clients get the number 0 then, and one with a point afterwards, as from
 /// Moonraker.
@@ -55,22 +49,18 @@ impl JobTotals {
 /// The totals of the history, and those of others.
 pub(super) fn read(view: &(impl Read + ?Sized)) -> Result<(JobTotals, Vec<Total>)> {
     let mut totals = JobTotals::default();
-    let mut others = Vec::new();
-    TOTALS.scan(view, &Rows::ALL, |_, row| {
-        let total: Total = serde_json::from_slice(row)
-            .map_err(|error| Error::failed("A total of the history cannot be read").caused_by(error))?;
-        if total.provider != OWN {
-            others.push(total);
-        } else if let Some((_, amount)) = totals.fields().into_iter().find(|(name, _)| *name == total.field) {
+    let (own, others): (Vec<Total>, _) =
+        history::totals(view)?.into_iter().partition(|total| total.provider == OWN_TOTALS);
+    for total in own {
+        if let Some((_, amount)) = totals.fields().into_iter().find(|(name, _)| *name == total.field) {
             amount.0 = total.total.or(total.maximum);
         }
-        Ok(ControlFlow::Continue(()))
-    })?;
+    }
     Ok((totals, others))
 }
 
 /// Counts a print in.
-pub(super) fn add(writer: &mut Writer<'_>, record: &Record, fields: &Arc<Fields>) -> Result<()> {
+pub(super) fn add(writer: &mut Writer<'_>, record: &JobRecord, fields: &Arc<Fields>) -> Result<()> {
     let (mut totals, others) = read(writer)?;
     let sum = |amount: &mut Amount, value: f64| amount.0 = Some(amount.0.unwrap_or_default() + value);
     let max = |amount: &mut Amount, value: f64| amount.0 = Some(amount.0.unwrap_or_default().max(value));
@@ -83,26 +73,20 @@ pub(super) fn add(writer: &mut Writer<'_>, record: &Record, fields: &Arc<Fields>
     for (name, amount) in totals.fields() {
         let is_sum = name.starts_with("total_");
         let total = Total {
-            provider: OWN.to_owned(),
+            provider: OWN_TOTALS.to_owned(),
             field: name.to_owned(),
             maximum: amount.0.filter(|_| !is_sum),
             total: amount.0.filter(|_| is_sum),
         };
-        put(writer, &total)?;
+        put_total(writer, &total)?;
     }
-    fields.add_to(&others).iter().try_for_each(|total| put(writer, total))
-}
-
-/// Stores a total, in place of the one of its name.
-pub(super) fn put(writer: &mut Writer<'_>, total: &Total) -> Result<()> {
-    let key = [total.provider.as_bytes(), &[0], total.field.as_bytes()].concat();
-    TOTALS.put(writer, &key, json::to_text(total))
+    fields.add_to(&others).iter().try_for_each(|total| put_total(writer, total))
 }
 
 /// Begins to count anew; gives what there was.
 pub(super) fn reset(writer: &mut Writer<'_>, none: &[Total]) -> Result<(JobTotals, Vec<Total>)> {
     let last = read(writer)?;
-    TOTALS.clear(writer)?;
-    none.iter().try_for_each(|total| put(writer, total))?;
+    clear_totals(writer)?;
+    none.iter().try_for_each(|total| put_total(writer, total))?;
     Ok(last)
 }
