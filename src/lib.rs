@@ -16,9 +16,9 @@ pub mod host;
 pub mod http_client;
 pub mod logging;
 pub mod print;
+pub mod storage;
 // floor 2
 pub mod api;
-pub mod storage;
 // floor 3
 pub mod files;
 pub mod klippy;

@@ -144,8 +144,26 @@ async fn dispatch(
             .ok_or_else(|| Failure::new(INVALID_PARAMS, "Invalid params: expected an object"))?,
     };
     let endpoint = Arc::clone(endpoint);
+    log::debug!("{} {method} {}", caller.transport.name(), shown(method, &params));
     let outcome = endpoint.call(Call { caller: caller.clone(), params, tail }).await;
     outcome.inspect_err(|error| log::debug!("{method}: {error}")).map_err(Failure::from)
+}
+
+/// How much of a call's parameters the log gets, in bytes.
+const MAX_SHOWN: usize = 200;
+
+/// Calls whose parameters the log does not get: they hold passwords and tokens.
+const SECRET: [&str; 3] = ["access.", "machine.sudo.", "server.connection."];
+
+/// Parameters as the log may have them.
+fn shown<'a>(method: &str, params: &'a Params) -> &'a str {
+    match params {
+        Params::Raw(raw) if !SECRET.iter().any(|secret| method.starts_with(secret)) => {
+            let text = raw.get();
+            (0..=MAX_SHOWN.min(text.len())).rev().find_map(|end| text.get(..end)).unwrap_or_default()
+        }
+        _ => "",
+    }
 }
 
 /// A message without a method is the answer to a request that we sent (agents).

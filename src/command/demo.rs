@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use perigee::config::{ProcessOptions, UsageError, split_subcommand};
 use perigee::demo::klippy::{Options, Simulator};
-use perigee::demo::{SAMPLE, SAMPLE_NAME};
+use perigee::demo::{SAMPLE_GCODE, SAMPLE_NAME};
 
 use super::run;
 
@@ -26,16 +26,20 @@ struct Demo {
 pub(super) fn run(args: Vec<OsString>) -> Result<ExitCode, UsageError> {
     let (command, args) = split_subcommand(args);
     let mut demo = Demo { port: DEFAULT_PORT, data: None, socket: None, speed: 1.0 };
-    let parsed = ProcessOptions::parse_with(args, |name| std::env::var_os(name), |flag, value| {
-        match flag {
-            "--port" => demo.port = number(flag, &value()?)?,
-            "--speed" => demo.speed = number(flag, &value()?)?,
-            "--data" => demo.data = Some(value()?.into()),
-            "--socket" => demo.socket = Some(value()?.into()),
-            _ => return Ok(false),
-        }
-        Ok(true)
-    })?;
+    let parsed = ProcessOptions::parse_with(
+        args,
+        |name| std::env::var_os(name),
+        |flag, value| {
+            match flag {
+                "--port" => demo.port = number(flag, &value()?)?,
+                "--speed" => demo.speed = number(flag, &value()?)?,
+                "--data" => demo.data = Some(value()?.into()),
+                "--socket" => demo.socket = Some(value()?.into()),
+                _ => return Ok(false),
+            }
+            Ok(true)
+        },
+    )?;
     if demo.port == 0 || !(0.001..=10_000.0).contains(&demo.speed) {
         return Err(UsageError("--port must not be 0, --speed is from 0.001 to 10000".into()));
     }
@@ -113,7 +117,7 @@ fn lay_out(data: &Path, port: u16) -> io::Result<()> {
     );
     write_if_missing(&data.join("config/moonraker.conf"), configuration.as_bytes())?;
     write_if_missing(&data.join("config/printer.cfg"), perigee::demo::klippy::PRINTER_CFG.as_bytes())?;
-    write_if_missing(&data.join("gcodes").join(SAMPLE_NAME), SAMPLE.as_bytes())
+    write_if_missing(&data.join("gcodes").join(SAMPLE_NAME), SAMPLE_GCODE.as_bytes())
 }
 
 fn write_if_missing(path: &Path, content: &[u8]) -> io::Result<()> {

@@ -194,7 +194,14 @@ impl DataStore {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let message = match text.len() {
             0..=MAX_ENTRY => text.clone(),
-            _ => text[..text.floor_char_boundary(MAX_ENTRY)].into(),
+            _ => text
+                .chars()
+                .scan(0, |bytes, c| {
+                    *bytes += c.len_utf8();
+                    (*bytes <= MAX_ENTRY).then_some(c)
+                })
+                .collect::<String>()
+                .into(),
         };
         let mut entries = lock(&self.gcode);
         while entries.len() >= self.options.gcode_store_size.max(1) {

@@ -24,9 +24,3 @@ pub mod proc_stats;
 pub mod server;
 #[cfg(feature = "webcam")]
 pub mod webcam;
-
-impl From<crate::storage::Error> for crate::api::Error {
-    fn from(error: crate::storage::Error) -> Self {
-        Self::new(error.status(), error.message().to_owned()).caused_by(error)
-    }
-}

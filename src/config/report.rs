@@ -1,7 +1,7 @@
 //! What the outside gets to see of a configuration: the reply of `server.config`, and warnings of what nobody
 //! read. Passwords are masked in all of it.
 
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use serde_json::{Map, Value as Json, json};
 
@@ -124,6 +124,18 @@ fn quoted(text: &str) -> String {
     }
 }
 
+/// The same path without `..`, as people would write it.
+fn without_dots(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => drop(plain.pop()),
+            other => plain.push(other),
+        }
+    }
+    plain
+}
+
 fn files(source: &Source) -> Vec<Json> {
     let folder = source.files.first().and_then(|file| file.path.parent()).unwrap_or(Path::new("/"));
     let sections = |index| -> Vec<&str> {
@@ -131,7 +143,8 @@ fn files(source: &Source) -> Vec<Json> {
         all.filter(|section| section.files.contains(&index)).map(|section| &*section.name).collect()
     };
     let file = |(index, file): (usize, &super::source::SourceFile)| {
-        let name = file.path.strip_prefix(folder).unwrap_or(&file.path);
+        let path = without_dots(&file.path);
+        let name = path.strip_prefix(folder).unwrap_or(&path);
         json!({"filename": name.to_string_lossy(), "sections": sections(index)})
     };
     source.files.iter().enumerate().map(file).collect()

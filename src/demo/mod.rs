@@ -3,7 +3,8 @@
 pub mod klippy;
 
 /// The name of the sample.
-pub const SAMPLE_NAME: &str = "hexagonal_cup.gcode";
+pub const SAMPLE_NAME: &str = "ring_and_cube.gcode";
 
-/// A small sliced file, in the form of PrusaSlicer, with two thumbnails and one object.
-pub const SAMPLE: &str = include_str!("sample.gcode");
+/// The file that the demo prints: a ring and a cube, with thumbnails, object names and layers, in the manner of
+/// PrusaSlicer. It fits [`klippy::PRINTER_CFG`], whose macros it uses.
+pub const SAMPLE_GCODE: &str = include_str!("sample.gcode");

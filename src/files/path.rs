@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 
 use crate::api::{Error, Result};
 
+/// The longest path that is taken, in bytes. The system's own limit, 4096, is for the whole path, with where the
+/// root lies and the names of temporary files.
+pub(super) const MAX_PATH: usize = 3072;
+
 /// A path inside a root: components joined by `/`, none of them empty, `.` or `..`, no NUL byte. Empty for the
 /// root itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -139,6 +143,10 @@ pub(super) fn check_new_name(path: &RelPath) -> Result<()> {
 
 /// Splits a path and resolves `.` and `..` lexically, without looking at the file system.
 fn clean(text: &str) -> Result<Vec<&str>> {
+    if text.len() > MAX_PATH {
+        // before anything of it is made: the system would refuse it halfway
+        return Err(Error::bad_request(format!("The path is longer than {MAX_PATH} bytes")));
+    }
     if text.contains('\0') {
         return Err(Error::bad_request("Invalid path: it holds a NUL byte"));
     }
@@ -217,6 +225,13 @@ mod tests {
         assert_eq!(rel("/a/../b").as_str(), "b");
         assert!(RelPath::parse("../gcodes_old/x").is_err());
         assert!(RelPath::parse("a/../../b").is_err());
+    }
+
+    #[test]
+    fn a_path_has_a_longest_length() {
+        assert!(RelPath::parse(&"a/".repeat(MAX_PATH / 2)).is_ok());
+        let error = RelPath::parse(&"a".repeat(MAX_PATH + 1)).unwrap_err();
+        assert!(error.status() == 400 && error.to_string().contains("3072"));
     }
 
     #[test]

@@ -190,6 +190,12 @@ pub(super) fn sweep_entry(path: &Path) {
     }
 }
 
+/// As [`sweep_entry`], of everything in a directory.
+pub(super) fn sweep_directory(directory: &Path) {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter(|entry| is_temporary(&entry.file_name())).for_each(|entry| sweep_entry(&entry.path()));
+}
+
 /// Writes the entries of the directory that holds `path` to disk.
 pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
     match path.parent() {

@@ -34,8 +34,8 @@ pub const BUFFER: usize = 256 << 10;
 /// What must stay free on the file system after an upload, in bytes: room for the metadata and a log line.
 const HEADROOM: u64 = 1 << 20;
 
-/// Bytes after which what was written is pushed to the disk, so that memory does not fill with unwritten pages and
-/// the wait at the end is short.
+/// Bytes after which what was written is pushed to the disk, while more comes in: so the disk and the network work
+/// at the same time, and the wait at the end is short.
 const PUSH_EVERY: u64 = 8 << 20;
 
 /// Where an upload is to go, as the form says it.
@@ -56,6 +56,9 @@ pub struct UploadTarget {
 pub struct Upload {
     buffer: Vec<u8>,
     state: State,
+    /// What is being pushed to the disk, beside the writing.
+    push: Option<Task<io::Result<()>>>,
+    pushed: u64,
     received: u64,
     limit: u64,
 }
@@ -73,7 +76,6 @@ enum State {
 struct Sink {
     temp: TempFile,
     hash: Option<Sha256>,
-    unpushed: u64,
 }
 
 impl Upload {
@@ -96,8 +98,15 @@ impl Upload {
             return Err(error(io::ErrorKind::StorageFull.into()));
         }
         let temp = TempFile::create_in(&root.path).map_err(error)?;
-        let sink = Box::new(Sink { temp, hash: None, unpushed: 0 });
-        Ok(Self { buffer: Vec::new(), state: State::Idle(sink, Vec::new()), received: 0, limit })
+        let sink = Box::new(Sink { temp, hash: None });
+        Ok(Self {
+            buffer: Vec::new(),
+            state: State::Idle(sink, Vec::new()),
+            push: None,
+            pushed: 0,
+            received: 0,
+            limit,
+        })
     }
 
     /// Has the checksum computed while content comes in. Call it before the first [`write`](Self::write) when a
@@ -150,8 +159,22 @@ impl Upload {
     /// Hands the buffer to the blocking pool, after the one before.
     async fn flush(&mut self) -> Result<()> {
         let (sink, empty) = self.settle().await?;
+        if self.received.saturating_sub(self.pushed) >= PUSH_EVERY {
+            self.push(&sink).await.map_err(|error| failed("receive", "the file", error))?;
+        }
         let full = std::mem::replace(&mut self.buffer, empty);
         self.state = State::Writing(smol::unblock(move || sink.write(full)));
+        Ok(())
+    }
+
+    /// Begins to push to the disk what was written, when the push before is done.
+    async fn push(&mut self, sink: &Sink) -> io::Result<()> {
+        if let Some(before) = self.push.take() {
+            before.await?;
+        }
+        self.pushed = self.received;
+        let file = sink.temp.file().try_clone()?;
+        self.push = Some(smol::unblock(move || file.sync_data()));
         Ok(())
     }
 
@@ -168,6 +191,9 @@ impl Upload {
     /// Writes what is left, checks the checksum, and has it all on disk.
     pub(super) async fn complete(mut self, checksum: Option<String>) -> Result<Received> {
         let (sink, _) = self.settle().await?;
+        if let Some(push) = self.push.take() {
+            push.await.map_err(|error| failed("receive", "the file", error))?;
+        }
         let rest = std::mem::take(&mut self.buffer);
         smol::unblock(move || {
             let error = |error| failed("receive", "the file", error);
@@ -197,11 +223,6 @@ impl Sink {
         self.temp.file().write_all(&buffer)?;
         if let Some(hash) = &mut self.hash {
             hash.update(&buffer);
-        }
-        self.unpushed += buffer.len() as u64;
-        if self.unpushed >= PUSH_EVERY {
-            self.unpushed = 0;
-            self.temp.file().sync_data()?;
         }
         buffer.clear();
         Ok((self, buffer))

@@ -48,6 +48,9 @@ pub(super) fn directories(
             }
             let child = at.child(&os_name.to_string_lossy());
             if is_thumbs(&child) {
+                if leftovers == Leftovers::Sweep {
+                    temp::sweep_directory(&entry.path());
+                }
                 continue;
             }
             if kind.is_dir() {

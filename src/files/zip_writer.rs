@@ -204,7 +204,7 @@ fn dos_time(at: &Civil) -> (u16, u16) {
         return (1 << 5 | 1, 0);
     }
     let date = (at.year - 1980) << 9 | u16::from(at.month) << 5 | u16::from(at.day);
-    let time = u16::from(at.hour) << 11 | u16::from(at.minute) << 5 | u16::from(at.second) / 2;
+    let time = u16::from(at.hour) << 11 | u16::from(at.minute) << 5 | (u16::from(at.second) / 2);
     (date, time)
 }
 

@@ -24,9 +24,30 @@ pub(crate) fn usb_parent(host: &Host, folder: &Path) -> Option<String> {
     inside.ancestors().take(MAX_DEPTH).find_map(|folder| usb_location(host, folder))
 }
 
+/// A node in `/dev` that a device class has.
+#[derive(Debug, Default)]
+pub(crate) struct Node {
+    /// Its name: `ttyACM0`.
+    pub(crate) name: String,
+    /// The link that names the socket that the device is plugged into.
+    pub(crate) by_path: Option<PathBuf>,
+    /// The link that names the device itself.
+    pub(crate) by_id: Option<PathBuf>,
+}
+
+/// The nodes of `/sys/class/<class>` in natural order, with their links in `/dev/<links_in>`.
+pub(crate) fn nodes(host: &Host, class: &str, links_in: &str) -> Vec<Node> {
+    let mut by_path = links(host, &format!("/dev/{links_in}/by-path"));
+    let mut by_id = links(host, &format!("/dev/{links_in}/by-id"));
+    let mut names = host.names(Path::new("/sys/class").join(class));
+    names.sort_by(|a, b| node_order(a).cmp(&node_order(b)));
+    let node = |name: String| Node { by_path: by_path.remove(&name), by_id: by_id.remove(&name), name };
+    names.into_iter().map(node).collect()
+}
+
 /// The links in a folder such as `/dev/serial/by-id`: node name to path of the link. Where two links lead to the
 /// same node, the first by name counts.
-pub(crate) fn links(host: &Host, folder: &str) -> BTreeMap<String, PathBuf> {
+fn links(host: &Host, folder: &str) -> BTreeMap<String, PathBuf> {
     let mut links = BTreeMap::new();
     for name in host.names(folder) {
         let path = Path::new(folder).join(name);
@@ -38,7 +59,7 @@ pub(crate) fn links(host: &Host, folder: &str) -> BTreeMap<String, PathBuf> {
 }
 
 /// Natural order for node names: `video2` before `video10`.
-pub(crate) fn node_order(name: &str) -> (&str, u32) {
+fn node_order(name: &str) -> (&str, u32) {
     let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
     (stem, name[stem.len()..].parse().unwrap_or(0))
 }

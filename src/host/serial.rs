@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::Host;
-use super::devices::{links, node_order, usb_parent};
+use super::devices::{Node, nodes, usb_parent};
 
 /// What a serial port is part of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -40,23 +40,11 @@ pub struct SerialDevice {
 
 /// The serial ports, by name. Places of an 8250 driver to which no chip is connected are left out.
 pub fn serial_devices(host: &Host) -> Vec<SerialDevice> {
-    let by_path = links(host, "/dev/serial/by-path");
-    let by_id = links(host, "/dev/serial/by-id");
-    let mut names = host.names("/sys/class/tty");
-    names.sort_by(|a, b| node_order(a).cmp(&node_order(b)));
-    names
-        .into_iter()
-        .filter_map(|name| {
-            let mut device = read(host, name)?;
-            device.path_by_hardware = by_path.get(&device.device_name).cloned();
-            device.path_by_id = by_id.get(&device.device_name).cloned();
-            Some(device)
-        })
-        .collect()
+    nodes(host, "tty", "serial").into_iter().filter_map(|node| read(host, node)).collect()
 }
 
-fn read(host: &Host, name: String) -> Option<SerialDevice> {
-    let tty = Path::new("/sys/class/tty").join(&name);
+fn read(host: &Host, node: Node) -> Option<SerialDevice> {
+    let tty = Path::new("/sys/class/tty").join(&node.name);
     let device = tty.join("device");
     if !host.exists(&device) {
         return None;
@@ -78,11 +66,11 @@ fn read(host: &Host, name: String) -> Option<SerialDevice> {
     };
     Some(SerialDevice {
         device_type,
-        device_path: format!("/dev/{name}"),
-        device_name: name,
+        device_path: format!("/dev/{}", node.name),
+        device_name: node.name,
         driver_name: driver,
-        path_by_hardware: None,
-        path_by_id: None,
+        path_by_hardware: node.by_path,
+        path_by_id: node.by_id,
         usb_location,
     })
 }

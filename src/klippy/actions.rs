@@ -44,10 +44,10 @@ impl Klippy {
         struct Script {
             script: String,
         }
-        if let Ok(Script { script }) = serde_json::from_str(params.get()) {
-            if !script.trim().is_empty() {
-                self.events.emit(&Event::GcodeCommand(script.into()));
-            }
+        if let Ok(Script { script }) = serde_json::from_str(params.get())
+            && !script.trim().is_empty()
+        {
+            self.events.emit(&Event::GcodeCommand(script.into()));
         }
     }
 

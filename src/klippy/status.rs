@@ -12,6 +12,9 @@ use crate::api::{Connection, Reply};
 /// Called with every change of a subscribed field, before clients are told.
 pub type Listener = Arc<dyn Fn(&Arc<StatusUpdate>) + Send + Sync>;
 
+/// Fields of one object: name → JSON text.
+type Fields = BTreeMap<Arc<str>, Arc<str>>;
+
 struct Subscriber {
     connection: Arc<Connection>,
     wanted: Arc<Wanted>,
@@ -148,7 +151,7 @@ impl StatusCache {
         object: &str,
         fields: impl Iterator<Item = (&'a str, &'a str)>,
         report: impl Fn(Option<&str>, &str) -> bool,
-    ) -> Option<(Arc<str>, BTreeMap<Arc<str>, Arc<str>>)> {
+    ) -> Option<(Arc<str>, Fields)> {
         let name =
             self.objects.get_key_value(object).map_or_else(|| Arc::from(object), |(name, _)| name.clone());
         let known = self.objects.entry(name.clone()).or_default();

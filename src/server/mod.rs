@@ -457,6 +457,7 @@ fn build(
         let part = Webcam::new(cameras, &process.instance_uuid, storage.clone(), events.clone());
         table.add("webcam", part.endpoints());
     }
+    #[cfg_attr(not(feature = "octoprint_compat"), expect(unused_mut))]
     let mut upload_paths = Vec::new();
     #[cfg(feature = "octoprint_compat")]
     if let Some(options) = settings.octoprint_compat.clone() {

@@ -32,7 +32,6 @@ pub(super) struct ServerOptions {
 #[derive(Debug, Clone)]
 pub(super) struct FileOptions {
     pub(super) part: files::Options,
-    pub(super) queue_gcode_uploads: bool,
     pub(super) enable_object_processing: bool,
     pub(super) observe: bool,
     pub(super) enable_observer_warnings: bool,
@@ -118,14 +117,20 @@ fn server(config: &Config) -> Result<ServerOptions, ConfigError> {
         Some("") => return Err(section.error("route_prefix", "must not be empty")),
         Some(prefix) => route_prefix(prefix),
     };
+    let host = section.string("host").or(DEFAULT_HOST);
+    let port = section.int::<u16>("port").min(1).max(65535).or(DEFAULT_PORT);
+    let klippy_uds_address = section.path("klippy_uds_address").or("/tmp/klippy_uds");
+    let max_upload_size = section.int::<u64>("max_upload_size").min(1).or(1024);
+    let max_websocket_connections = section.int("max_websocket_connections").min(1).or(50);
+    let query_from_cache = section.boolean("query_from_cache").or(true);
     Ok(ServerOptions {
-        host: section.string("host").or(DEFAULT_HOST)?,
-        port: section.int::<u16>("port").min(1).max(65535).or(DEFAULT_PORT)?,
-        klippy_uds_address: section.path("klippy_uds_address").or("/tmp/klippy_uds")?,
-        max_upload_size: section.int::<u64>("max_upload_size").min(1).or(1024)?.saturating_mul(MIB),
-        max_websocket_connections: section.int("max_websocket_connections").min(1).or(50)?,
+        host: host?,
+        port: port?,
+        klippy_uds_address: klippy_uds_address?,
+        max_upload_size: max_upload_size?.saturating_mul(MIB),
+        max_websocket_connections: max_websocket_connections?,
         route_prefix,
-        query_from_cache: section.boolean("query_from_cache").or(true)?,
+        query_from_cache: query_from_cache?,
     })
 }
 
@@ -175,12 +180,14 @@ fn file_manager(config: &Config) -> Result<FileOptions, ConfigError> {
     };
     // every reader of G-code here is bounded by its own windows, so there is nothing to time out
     section.float("default_metadata_parser_timeout").optional()?;
+    if section.boolean("queue_gcode_uploads").or(false)? {
+        section.warn("queue_gcode_uploads has no effect: there is no job queue yet");
+    }
     let enable_observer_warnings = section.boolean("enable_observer_warnings").or(true)?;
     Ok(FileOptions {
         part: files::Options {
             check_klipper_config_path: section.boolean("check_klipper_config_path").or(true)?,
         },
-        queue_gcode_uploads: section.boolean("queue_gcode_uploads").or(false)?,
         enable_object_processing: section.boolean("enable_object_processing").or(false)?,
         observe,
         enable_observer_warnings: section
@@ -194,9 +201,11 @@ fn file_manager(config: &Config) -> Result<FileOptions, ConfigError> {
 /// `[data_store]`.
 fn data_store(config: &Config) -> Result<data_store::Options, ConfigError> {
     let section = config.section_or_server("data_store");
+    let temperature_store_size = section.int("temperature_store_size").min(0).max(86_400).or(1200);
+    let gcode_store_size = section.int("gcode_store_size").min(0).max(100_000).or(1000);
     Ok(data_store::Options {
-        temperature_store_size: section.int("temperature_store_size").min(0).max(86_400).or(1200)?,
-        gcode_store_size: section.int("gcode_store_size").min(0).max(100_000).or(1000)?,
+        temperature_store_size: temperature_store_size?,
+        gcode_store_size: gcode_store_size?,
     })
 }
 

@@ -32,6 +32,8 @@ fn print(name: &str, content: &[u8]) {
     let metadata = client.call("server.files.metadata", json!({"filename": path}));
     assert_eq!(metadata["size"], content.len());
 
+    // What real files leave to macros of their owners' printers.
+    client.call("printer.gcode.script", json!({"script": "G28\nM109 S215"}));
     assert_eq!(client.call("printer.print.start", json!({"filename": path})), "ok");
     let (mut state, mut progress, mut seen) = (String::new(), 0.0, Vec::new());
     while state != "complete" {

@@ -74,6 +74,13 @@ fn the_handshake_goes_in_order() {
     assert_eq!(ids.len(), requests.len(), "each request has an id of its own");
 }
 
+/// Who is at the other end is asked of the kernel; the simulator lives in this very process.
+#[test]
+fn klippys_process_is_known() {
+    let (_sim, server) = ready();
+    server.wait_for_log(&format!("process {}", std::process::id()));
+}
+
 #[test]
 fn states_are_told_as_they_come() {
     let setup = Setup::new();
@@ -534,10 +541,12 @@ fn garbage_from_klippy() {
 fn half_frames_from_klippy() {
     let (sim, server) = ready();
     let mut client = server.websocket();
-    // in two pieces
+    // in two pieces, with no answer between them to what the server asks by itself
+    sim.controls().hang(true);
     sim.send_bytes(b"{\"method\": \"process_gcode_response\", \"params\": {\"resp");
     client.call("server.info", Value::Null);
     sim.send_bytes(b"onse\": \"in two pieces\"}}\x03");
+    sim.controls().hang(false);
     client.expect_where("notify_gcode_response", |params| params == &json!(["in two pieces"]));
     // and one that never ends
     sim.send_bytes(b"{\"method\": \"process_gcode_resp");
@@ -552,12 +561,14 @@ fn a_frame_of_fifty_megabytes_from_klippy() {
     let (sim, server) = ready();
     let mut client = server.websocket();
     let before = server.memory().0;
+    sim.controls().hang(true);
     sim.send_bytes(b"{\"method\": \"process_gcode_response\", \"params\": {\"response\": \"");
     let piece = vec![b'x'; 1 << 20];
     for _ in 0..50 {
         sim.send_bytes(&piece);
     }
     sim.send_bytes(b"\"}}\x03");
+    sim.controls().hang(false);
     still_works(&sim, &server, &mut client);
     let grown = server.memory().1.saturating_sub(before);
     assert!(grown < 64 << 20, "memory grew by {grown} bytes");

@@ -15,7 +15,7 @@ const HELD: Duration = Duration::from_millis(1500);
 
 /// The G-code file that the project brings along.
 pub fn sample() -> &'static [u8] {
-    perigee::demo::SAMPLE
+    perigee::demo::SAMPLE_GCODE.as_bytes()
 }
 
 /// A simulated Klippy that ends with its value.

@@ -1,7 +1,7 @@
 //! HTTP on the wire: connections, tags, prefixes, limits (spec api.md §0.3, §0.4, RFC 9112).
 
 use std::io::Write;
-use std::net::{Shutdown, SocketAddr, UdpSocket};
+use std::net::{Ipv6Addr, Shutdown, SocketAddr, TcpListener, UdpSocket};
 
 use serde_json::{Value, json};
 
@@ -276,12 +276,11 @@ fn who_is_not_on_this_machine_is_refused() {
         println!("skipped: this machine has no address but loopback");
         return;
     };
-    let setup = Setup::new();
-    let port = setup.address().port();
-    let server = setup
+    let server = Setup::new()
+        .on_free_port()
         .config("[server]\nhost: 0.0.0.0\nport: {port}\nklippy_uds_address: {dir}/klippy.sock\n")
         .start();
-    let outside = SocketAddr::new(own, port);
+    let outside = SocketAddr::new(own, server.address.port());
     let send = |request: &Request| Http::connect(outside).unwrap().send(request);
     for target in ["/server/info", "/", "/server/files/gcodes/a.png", "/nothing", "/access/info"] {
         send(&Request::get(target)).error(403);
@@ -300,17 +299,39 @@ fn who_is_not_on_this_machine_is_refused() {
 #[test]
 fn by_itself_the_server_is_for_this_machine_alone() {
     // the default port may be in use on the machine that runs this, so only the address is the default here
-    let setup = Setup::new();
-    let port = setup.address().port();
-    let setup = setup.config("[server]\nport: {port}\nklippy_uds_address: {dir}/klippy.sock\n");
-    setup.write_config();
-    let mut server = setup.spawn();
-    server.address = SocketAddr::new([127, 0, 0, 1].into(), port);
-    server.wait_until_up();
+    let server = Setup::new()
+        .on_free_port()
+        .config("[server]\nport: {port}\nklippy_uds_address: {dir}/klippy.sock\n")
+        .start();
+    let port = server.address.port();
     let sockets = std::fs::read_to_string(format!("/proc/{}/net/tcp", server.pid())).unwrap();
     let listening = sockets.lines().filter(|line| line.contains(&format!(":{port:04X} 00000000:0000 0A")));
     let addresses: Vec<&str> = listening.filter_map(|line| line.split_whitespace().nth(1)).collect();
     assert_eq!(addresses, [format!("0100007F:{port:04X}")]);
+}
+
+#[test]
+fn all_addresses_of_both_kinds() {
+    let server = Setup::new()
+        .on_free_port()
+        .config("[server]\nhost: all\nport: {port}\nklippy_uds_address: {dir}/klippy.sock\n")
+        .start();
+    server.get("/server/info").expect(200);
+    let six = SocketAddr::new(Ipv6Addr::LOCALHOST.into(), server.address.port());
+    if TcpListener::bind("[::1]:0").is_err() {
+        return println!("skipped in part: this machine has no IPv6");
+    }
+    Http::connect(six).unwrap().send(&Request::get("/server/info")).expect(200);
+}
+
+#[test]
+fn the_start_page_tells_version_state_and_warnings() {
+    let server = Setup::new().sections("[toaster <script>alert(1)</script>]\nslots: 2").start();
+    let page = server.get("/").expect(200).text();
+    for part in [env!("CARGO_PKG_VERSION"), "disconnected", "toaster"] {
+        assert!(page.contains(part), "{part} in {page}");
+    }
+    assert!(!page.contains("<script>alert"), "what comes from outside is escaped: {page}");
 }
 
 #[test]

@@ -324,24 +324,30 @@ fn an_upload_that_breaks_off_leaves_nothing() {
 }
 
 #[test]
-fn temporary_files_of_a_run_that_was_cut_off_go_at_the_next() {
-    let mut server = Perigee::start();
-    let body = Multipart::new().file("a.gcode", vec![b'x'; 2_000_000]).into_body();
-    let mut http = server.connect();
-    let head = Request::post("/server/files/upload")
-        .header("Content-Type", &Multipart::content_type())
-        .header("Content-Length", &body.len().to_string())
-        .head("x");
-    http.write(head.as_bytes()).unwrap();
-    http.write(&body[..1_500_000]).unwrap();
-    eventually("the upload to be under way", || {
-        (!left_over(&server, "gcodes", &[]).is_empty()).then_some(())
-    });
-    let listed = server.get("/server/files/list?root=gcodes").result();
-    assert_eq!(listed, json!([]), "half an upload is not listed");
-    server.kill();
-    server.start_again();
-    expect_only(&server, "gcodes", &[]);
+fn an_upload_that_a_cut_of_power_ends_leaves_the_old_file() {
+    let mut server = Setup::new().file("gcodes/a.gcode", "old").file("config/a.gcode", "old").start();
+    for root in ["gcodes", "config"] {
+        let known = ["a.gcode", ".thumbs", "moonraker.conf", ".moonraker.conf.bkp"];
+        let body = Multipart::new().text("root", root).file("a.gcode", vec![b'x'; 2_000_000]).into_body();
+        let mut http = server.connect();
+        let head = Request::post("/server/files/upload")
+            .header("Content-Type", &Multipart::content_type())
+            .header("Content-Length", &body.len().to_string())
+            .head("x");
+        http.write(head.as_bytes()).unwrap();
+        http.write(&body[..1_500_000]).unwrap();
+        eventually("the upload to be under way", || {
+            (!left_over(&server, root, &known).is_empty()).then_some(())
+        });
+        let listed = server.get(&format!("/server/files/list?root={root}")).result().to_string();
+        assert!(!listed.contains("tmp"), "half an upload is not listed: {listed}");
+        let shown = server.get(&format!("/server/files/directory?path={root}")).result()["files"].to_string();
+        assert!(!shown.contains("tmp"), "half an upload is not shown: {shown}");
+        server.kill();
+        server.start_again();
+        expect_only(&server, root, &known);
+        assert_eq!(fs::read_to_string(server.data(root).join("a.gcode")).unwrap(), "old");
+    }
 }
 
 #[test]
@@ -432,6 +438,43 @@ fn the_permissions_of_a_new_file_let_klipper_read_it() {
     server.upload("gcodes", "a.gcode", "x").expect(201);
     let mode = fs::metadata(server.data("gcodes/a.gcode")).unwrap().permissions().mode();
     assert_eq!(mode & 0o044, 0o044, "{mode:o}: group and others may read");
+}
+
+/// An Ultimaker package, as Cura uploads one.
+fn package(gcode: &[u8]) -> Vec<u8> {
+    use zip::write::SimpleFileOptions;
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, content) in [("/3D/model.gcode", gcode), ("/Metadata/other.json", b"{}")] {
+        archive.start_file(name, SimpleFileOptions::default()).unwrap();
+        archive.write_all(content).unwrap();
+    }
+    archive.finish().unwrap().into_inner()
+}
+
+#[test]
+fn a_package_of_cura_becomes_the_gcode_in_it() {
+    let server = Perigee::start();
+    let gcode = b";FLAVOR:Griffin\nG28\n";
+    let answer = server.upload("gcodes", "sub/cube.ufp", package(gcode)).expect(201).json();
+    assert_matches(
+        &answer,
+        &json!({"action": "create_file", "item": {"path": "sub/cube.gcode", "size": gcode.len()}}),
+    );
+    assert_eq!(fs::read(server.data("gcodes/sub/cube.gcode")).unwrap(), gcode);
+    expect_only(&server, "gcodes/sub", &["cube.gcode", ".thumbs"]);
+    // elsewhere it is a file like any other
+    let answer = server.upload("config", "cube.ufp", package(gcode)).expect(201).json();
+    assert_eq!(answer["item"]["path"], "cube.ufp");
+}
+
+#[test]
+fn a_package_that_is_none_is_refused() {
+    let server = Setup::new().file("gcodes/cube.gcode", "old").start();
+    for content in [&b"no archive"[..], b"PK\x03\x04", &package(b"G28\n")[..60]] {
+        server.upload("gcodes", "cube.ufp", content).error(400);
+    }
+    expect_only(&server, "gcodes", &["cube.gcode", ".thumbs"]);
+    assert_eq!(fs::read_to_string(server.data("gcodes/cube.gcode")).unwrap(), "old");
 }
 
 #[test]

@@ -6,7 +6,9 @@
 //! `PERIGEE_BIN` names the binary that is measured. The simulated printer and the clients run in this process; on a
 //! machine with two cores each has one of them.
 
-#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code)]
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+// the harness of the tests is used in part
+#![allow(dead_code, unused_imports)]
 
 #[path = "../api/harness/mod.rs"]
 mod harness;
@@ -32,7 +34,7 @@ const LARGE: usize = 200 << 20;
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    println!("{:<58} {:>14}  {}", "what", "measured", "budget");
+    println!("{:<58} {:>14}  budget", "what", "measured");
     let parts: [(&str, fn()); 10] = [
         ("start", start),
         ("idle", idle),
@@ -85,8 +87,12 @@ fn printer(change: impl FnOnce(Setup) -> Setup) -> (Sim, Perigee) {
 
 fn all_objects(client: &mut WsClient) -> Value {
     let names = client.call("printer.objects.list", Value::Null)["objects"].take();
-    let all: Map<String, Value> =
-        names.as_array().unwrap().iter().map(|name| (name.as_str().unwrap().to_owned(), Value::Null)).collect();
+    let all: Map<String, Value> = names
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|name| (name.as_str().unwrap().to_owned(), Value::Null))
+        .collect();
     json!({"objects": all})
 }
 
@@ -95,7 +101,7 @@ fn processor_time(server: &Perigee) -> Duration {
     let threads = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
     let used = threads.flatten().filter_map(|thread| {
         let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        text.split(' ').next()?.parse().ok()
+        text.split(" ").next()?.parse::<u64>().ok()
     });
     Duration::from_nanos(used.sum())
 }
@@ -113,7 +119,7 @@ fn start() {
         .map(|_| {
             let setup = Setup::new();
             setup.write_config();
-            let address = setup.address();
+            let address = setup.address;
             let begun = Instant::now();
             let _server = setup.spawn();
             loop {
@@ -189,7 +195,8 @@ fn fan_out() {
                     let read = stream.read(&mut bytes).unwrap_or(0);
                     let now = begun.elapsed().as_nanos();
                     let text = String::from_utf8_lossy(&bytes[..read]);
-                    let sent = text.split("\"sent ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
+                    let sent =
+                        text.split("\"sent ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
                     lags.extend(sent.map(|sent: u128| now.saturating_sub(sent)));
                 }
             }
@@ -277,7 +284,8 @@ fn requests() {
     for connections in [1, 32] {
         let mut rate = 0.0;
         let used = share(&server, || rate = load(&server, connections));
-        let what = format!("requests: server.info, {connections} connections (server: {used:.0} % of a core)");
+        let what =
+            format!("requests: server.info, {connections} connections (server: {used:.0} % of a core)");
         row(&what, format!("{rate:.0} /s"), if connections == 32 { "72,000 /s" } else { "" });
     }
 }

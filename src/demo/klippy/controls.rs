@@ -202,25 +202,13 @@ impl Controls {
     /// Removes the socket: there are no new connections until [`Self::open_listener`]. Waits until it is gone.
     pub fn close_listener(&self) {
         self.shared.signal(Signal::Close);
-        self.wait(|| !self.shared.options.socket.exists());
+        self.wait_for(|world| (!world.record.listening).then_some(()));
     }
 
     /// Makes the socket anew. Waits until it is there.
     pub fn open_listener(&self) {
         self.shared.signal(Signal::Open);
-        self.wait(|| self.shared.options.socket.exists());
-    }
-
-    fn wait(&self, done: impl Fn() -> bool) -> bool {
-        let end = Instant::now() + PATIENCE;
-        while Instant::now() < end {
-            if done() {
-                return true;
-            }
-            // the file system notifies nobody here
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        false
+        self.wait_for(|world| world.record.listening.then_some(()));
     }
 
     /// How many connections there are now.
@@ -273,7 +261,8 @@ impl Controls {
     /// Waits until Klippy has been started this often, counted from 1, and can be connected to. Says whether it came
     /// to that within [`PATIENCE`].
     pub fn wait_for_starts(&self, starts: u64) -> bool {
-        self.wait_for(|world| (world.record.starts >= starts).then_some(())).is_some()
+        self.wait_for(|world| (world.record.starts >= starts && world.record.listening).then_some(()))
+            .is_some()
     }
 
     /// Waits for a state. Says whether it came within [`PATIENCE`].
@@ -284,6 +273,11 @@ impl Controls {
     /// Waits until all G-code that was sent so far has run. Says whether it came to that within [`PATIENCE`].
     pub fn wait_for_gcode(&self) -> bool {
         self.wait_for(|world| (!world.busy && world.jobs.is_empty()).then_some(())).is_some()
+    }
+
+    /// Waits until G-code is being run. Says whether it came to that within [`PATIENCE`].
+    pub fn wait_for_busy(&self) -> bool {
+        self.wait_for(|world| world.busy.then_some(())).is_some()
     }
 
     fn wait_for<T>(&self, look: impl Fn(&World) -> Option<T>) -> Option<T> {

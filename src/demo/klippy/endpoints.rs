@@ -7,7 +7,7 @@ use super::gcode::CommandError;
 use super::printer::State;
 use super::queries::read_wanted;
 use super::request::{Request, Template};
-use super::world::{Job, Shared, Ticket, Work, World};
+use super::world::{Job, MAX_REMOTE_METHODS, Shared, Ticket, Work, World};
 use crate::json::to_text;
 
 /// Those that there are before the configuration has been read.
@@ -56,6 +56,7 @@ impl World {
     }
 
     fn queue(&mut self, work: Work, ticket: Ticket) -> Result<Reply, String> {
+        self.check_waiting()?;
         self.jobs.push_back(Job { work, ticket: Some(ticket) });
         Ok(Reply::Later)
     }
@@ -108,6 +109,9 @@ fn handle(
         "register_remote_method" => {
             let template = Template::new(Some(request.object("response_template")?));
             let name = request.text("remote_method")?.to_owned();
+            if world.remote.len() >= MAX_REMOTE_METHODS && !world.remote.contains_key(&name) {
+                return Err("Too many remote methods".to_owned());
+            }
             world.remote.entry(name).or_default().insert(ticket.client, template);
             Ok(Reply::Now(EMPTY.to_owned()))
         }
@@ -168,6 +172,7 @@ fn query(
     let wanted = read_wanted(request.object("objects")?)?;
     let template = Template::new(request.optional_object("response_template")?);
     let subscribe = (request.method == "objects/subscribe").then_some(template);
+    world.check_waiting()?;
     world.queries.ask(ticket, wanted, subscribe);
     if world.faults.at_once {
         world.tick(now, shared.clock.event_time(), true);

@@ -95,6 +95,11 @@ impl Queries {
         !self.pending.is_empty() || !self.subscriptions.is_empty()
     }
 
+    /// How many queries wait for the tick.
+    pub(super) fn waiting(&self) -> usize {
+        self.pending.len()
+    }
+
     /// Takes a query, or a subscription, which ends the client's former one.
     pub(super) fn ask(&mut self, ticket: Ticket, wanted: Wanted, subscribe: Option<Template>) {
         if subscribe.is_some() {
@@ -127,11 +132,11 @@ impl Queries {
         let subscribed: Vec<u64> = self.subscriptions.keys().copied().collect();
         let mut messages = self.answer(source, &mut snapshot);
         for client in subscribed {
-            if let Some(subscription) = self.subscriptions.get_mut(&client) {
-                if let Some(status) = changes(subscription, source, &mut snapshot, &self.last) {
-                    let params = params(source.event_time, &status);
-                    messages.push(Message::Push(client, subscription.template.message(&params)));
-                }
+            if let Some(subscription) = self.subscriptions.get_mut(&client)
+                && let Some(status) = changes(subscription, source, &mut snapshot, &self.last)
+            {
+                let params = params(source.event_time, &status);
+                messages.push(Message::Push(client, subscription.template.message(&params)));
             }
         }
         let again = !snapshot.is_empty();
@@ -185,7 +190,8 @@ fn changes(
         let mut object = String::from("{");
         for field in known_fields(fields, status) {
             let (old, new) = (before.and_then(|before| before.get(field)), status.get(field));
-            let (old_text, new_text) = (old.map_or("null", |json| json.text()), new.map_or("null", |json| json.text()));
+            let (old_text, new_text) =
+                (old.map_or("null", |json| json.text()), new.map_or("null", |json| json.text()));
             if old != new && old_text != new_text {
                 push_field(&mut object, field, new_text);
             }

@@ -30,12 +30,14 @@ pub(super) struct Record {
     pub(super) connections: u64,
     /// How often Klippy was started.
     pub(super) starts: u64,
+    /// Whether there is a socket to connect to.
+    pub(super) listening: bool,
 }
 
 impl Record {
     /// Keeps this many requests.
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, requests: VecDeque::new(), garbage: 0, connections: 0, starts: 0 }
+        Self { limit, requests: VecDeque::new(), garbage: 0, connections: 0, starts: 0, listening: false }
     }
 
     /// Keeps a request; the oldest goes when there are too many.
@@ -71,9 +73,8 @@ mod tests {
 
     #[test]
     fn the_oldest_requests_go_first() {
-        let request = |method: &str| {
-            Request::parse(format!(r#"{{"method":"{method}"}}"#).as_bytes()).unwrap()
-        };
+        let request =
+            |method: &str| Request::parse(format!(r#"{{"method":"{method}"}}"#).as_bytes()).unwrap();
         let mut record = Record::new(2);
         for method in ["a", "b", "c"] {
             record.keep(1, &request(method));

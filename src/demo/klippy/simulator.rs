@@ -56,7 +56,8 @@ impl Simulator {
     /// # Errors
     /// Those of waiting for signals.
     pub fn run_until_signal(self) -> io::Result<()> {
-        let mut signals = async_signal::Signals::new([async_signal::Signal::Int, async_signal::Signal::Term])?;
+        let mut signals =
+            async_signal::Signals::new([async_signal::Signal::Int, async_signal::Signal::Term])?;
         smol::block_on(futures_lite::StreamExt::next(&mut signals)).transpose()?;
         self.stop();
         Ok(())
@@ -124,7 +125,10 @@ async fn live(shared: &Arc<Shared>, listener: UnixListener, signals: &Receiver<S
 
 /// One life of Klippy. Says what ends it.
 async fn run(shared: &Arc<Shared>, listener: Option<UnixListener>, signals: &Receiver<Signal>) -> Signal {
-    shared.with(|world, _| world.record.starts += 1);
+    shared.with(|world, _| {
+        world.record.starts += 1;
+        world.record.listening = listener.is_some();
+    });
     let executor: Executor<'static> = Executor::new();
     executor.spawn(start_up(shared.clone())).detach();
     executor.spawn(runner::run(shared.clone())).detach();
@@ -148,19 +152,23 @@ async fn accept(
                 listener = None;
                 let _ = std::fs::remove_file(&shared.options.socket);
             }
-            Event::Signal(Signal::Open) => match bind(&shared.options.socket) {
+            // binding anew while it listens would find its own socket in use
+            Event::Signal(Signal::Open) if listener.is_none() => match bind(&shared.options.socket) {
                 Ok(bound) => listener = Some(bound),
                 Err(error) => log::error!("Simulated Klippy: {error}"),
             },
+            Event::Signal(Signal::Open) => {}
             Event::Connection(stream) => {
                 let (client, outgoing) = shared.with(|world, _| world.connect());
                 clients.retain(|task| !task.is_finished());
                 clients.push(executor.spawn(connection::serve(shared.clone(), client, outgoing, stream)));
             }
         }
+        shared.with(|world, _| world.record.listening = listener.is_some());
     };
     drop(listener);
     shared.with(|world, _| {
+        world.record.listening = false;
         world.respond("// Klipper state: Disconnect");
         let connected: Vec<u64> = world.clients.keys().copied().collect();
         for client in connected {

@@ -20,7 +20,13 @@ use crate::json::to_text;
 use crate::sync::lock;
 
 /// The most bytes that may wait for one client. A client that lets more pile up is dropped.
-pub(super) const MAX_OUTBOX: usize = 128 * 1024 * 1024;
+pub(super) const MAX_OUTBOX: usize = 64 * 1024 * 1024;
+
+/// The most requests that may wait for their turn. More are refused (Klippy knows no limit).
+pub(super) const MAX_WAITING: usize = 4096;
+
+/// The most methods that clients may register.
+pub(super) const MAX_REMOTE_METHODS: usize = 1024;
 
 /// What is asked of the task that keeps the socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +109,17 @@ pub(super) struct World {
 }
 
 impl World {
+    /// Whether one more request may wait.
+    ///
+    /// # Errors
+    /// What the client is told if not.
+    pub(super) fn check_waiting(&self) -> Result<(), String> {
+        if self.jobs.len() + self.queries.waiting() >= MAX_WAITING {
+            return Err("Too many requests are waiting".to_owned());
+        }
+        Ok(())
+    }
+
     /// A new connection.
     pub(super) fn connect(&mut self) -> (u64, Outgoing) {
         let (sender, receiver) = unbounded();

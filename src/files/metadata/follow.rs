@@ -87,6 +87,9 @@ impl Metadata {
         policy: &Arc<Policy>,
         paths: Vec<RelPath>,
     ) -> Result<()> {
+        if paths.is_empty() {
+            return Ok(());
+        }
         let (this, policy) = (self.clone(), policy.clone());
         let paths = smol::unblock(move || {
             for path in &paths {

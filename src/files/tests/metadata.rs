@@ -17,7 +17,7 @@ fn png(width: u32, height: u32) -> Vec<u8> {
 }
 
 /// A sliced file with a picture; `height` is its layer height.
-fn sliced(height: f64) -> String {
+pub(super) fn sliced(height: f64) -> String {
     let picture = base64::engine::general_purpose::STANDARD.encode(png(48, 48));
     let lines: Vec<_> =
         picture.as_bytes().chunks(78).map(|l| format!("; {}\n", str::from_utf8(l).unwrap())).collect();
@@ -41,7 +41,7 @@ impl Bench {
         record["layer_height"].as_f64()
     }
 
-    fn put(&self, path: &str, height: f64) {
+    pub(super) fn put(&self, path: &str, height: f64) {
         let (root, name) = path.split_once('/').unwrap();
         drop(self.run(self.upload(&to(root, name), sliced(height).as_bytes())).unwrap());
     }

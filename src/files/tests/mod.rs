@@ -1,5 +1,6 @@
 //! The file manager as a whole, on a real file system.
 
+mod budgets;
 mod links;
 mod listing;
 mod metadata;

@@ -149,7 +149,8 @@ fn unfinished_files_are_swept_at_the_start() {
     for observer in [Observer::Inotify, Observer::None] {
         let bench = Bench::with(1, observer);
         bench.write("gcodes/sub/.perigee-tmp-1", "left by a killed server");
+        bench.write("gcodes/.thumbs/.perigee-tmp-2", "left by a killed server");
         bench.run(bench.files.rescan("gcodes")).unwrap();
-        assert!(bench.names("gcodes/sub").is_empty());
+        assert!(bench.names("gcodes/sub").is_empty() && bench.names("gcodes/.thumbs").is_empty());
     }
 }

@@ -73,7 +73,7 @@ impl Systemctl {
         for name in known.keys() {
             let file =
                 |folder: &&str| self.host.bytes(format!("{folder}/system.slice/{name}.service/cgroup.procs"));
-            all.extend(GROUPS.iter().find_map(|folder| file(folder)).unwrap_or_default());
+            all.extend(GROUPS.iter().find_map(file).unwrap_or_default());
             all.push(0);
         }
         all

@@ -11,8 +11,8 @@ use nix::libc;
 use serde::Serialize;
 
 use super::Host;
-use super::devices::{links, node_order, usb_parent};
-use ioctl::{Capability, c_text};
+use super::devices::{Node, nodes, usb_parent};
+use ioctl::c_text;
 
 /// The most pixel formats, and sizes of each, that are listed: what a driver gives ends long before.
 const MAX_ENTRIES: u32 = 128;
@@ -61,52 +61,30 @@ pub struct Mode {
 
 /// The devices that capture video, by number. A device that may not be opened is left out.
 pub fn video_devices(host: &Host) -> Vec<VideoDevice> {
-    let by_path = links(host, "/dev/v4l/by-path");
-    let by_id = links(host, "/dev/v4l/by-id");
-    let mut names = host.names("/sys/class/video4linux");
-    names.sort_by(|a, b| node_order(a).cmp(&node_order(b)));
-    names
-        .into_iter()
-        .filter_map(|name| {
-            let mut device = read(host, name)?;
-            device.path_by_hardware = by_path.get(&device.device_name).cloned();
-            device.path_by_id = by_id.get(&device.device_name).cloned();
-            Some(device)
-        })
-        .collect()
+    nodes(host, "video4linux", "v4l").into_iter().filter_map(|node| read(host, node)).collect()
 }
 
-fn read(host: &Host, name: String) -> Option<VideoDevice> {
-    let node = format!("/dev/{name}");
+fn read(host: &Host, node: Node) -> Option<VideoDevice> {
+    let path = format!("/dev/{}", node.name);
     // Without O_NONBLOCK some drivers wait for whoever uses the device.
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(host.path(&node)).ok()?;
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(host.path(&path)).ok()?;
     let about = ioctl::capability(&file).ok()?;
     let buffers = about.capture_buffers()?;
-    let folder = Path::new("/sys/class/video4linux").join(&name);
+    let folder = Path::new("/sys/class/video4linux").join(&node.name);
     Some(VideoDevice {
-        device_path: node,
-        alt_name: host.line(folder.join("name")),
-        usb_location: usb_parent(host, &folder.join("device")),
-        modes: modes(&file, buffers),
-        ..describe(name, &about)
-    })
-}
-
-fn describe(name: String, about: &Capability) -> VideoDevice {
-    VideoDevice {
-        device_name: name,
-        device_path: String::new(),
         camera_name: c_text(&about.card),
         driver_name: c_text(&about.driver),
-        alt_name: None,
+        alt_name: host.line(folder.join("name")),
         hardware_bus: c_text(&about.bus_info),
         capabilities: about.names(),
         version: about.version_text(),
-        path_by_hardware: None,
-        path_by_id: None,
-        usb_location: None,
-        modes: Vec::new(),
-    }
+        usb_location: usb_parent(host, &folder.join("device")),
+        modes: modes(&file, buffers),
+        device_name: node.name,
+        device_path: path,
+        path_by_hardware: node.by_path,
+        path_by_id: node.by_id,
+    })
 }
 
 fn modes(file: &File, buffers: u32) -> Vec<Mode> {

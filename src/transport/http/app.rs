@@ -101,11 +101,27 @@ async fn call(endpoint: Arc<Endpoint>, mut request: Request) -> tide::Result<Res
         _ => None,
     };
     let outcome = make_call(&endpoint, &mut request).await;
+    log::debug!(
+        "{} {}: {}",
+        request.method(),
+        request.url().path(),
+        match &outcome {
+            Ok(_) => "done".to_owned(),
+            Err(error) => error.to_string(),
+        }
+    );
     Ok(respond::outcome(outcome, endpoint.wrapped, if_none_match.as_deref()))
 }
 
 async fn make_call(endpoint: &Endpoint, request: &mut Request) -> Result<crate::api::Reply> {
     let tail = tail(request)?;
+    if let Some(folder) = endpoint.path.strip_suffix('*')
+        && let path = format!("{folder}{tail}")
+        && request.state().context.table.endpoints().any(|other| other.path == path)
+    {
+        // it is another endpoint's path, which does not take this verb
+        return Err(Error::method_not_allowed("Method Not Allowed"));
+    }
     let params = read_arguments(endpoint, request).await?;
     let caller = request.state().caller(request, Transport::Http);
     endpoint.call(Call { caller, params, tail }).await
@@ -135,10 +151,10 @@ async fn read_arguments(endpoint: &Endpoint, request: &mut Request) -> Result<Pa
         arguments::add_json(&mut arguments, &body)?;
     } else if kind.starts_with("application/x-www-form-urlencoded") {
         let body = read_body(request).await?;
-        arguments::add_pairs(&mut arguments, form_urlencoded::parse(&body));
+        arguments::add_in_style(&mut arguments, form_urlencoded::parse(&body), endpoint.query);
     } else if kind.starts_with("multipart/form-data") {
         let pairs = upload::read_form(request).await?;
-        arguments::add_pairs(&mut arguments, pairs.into_iter());
+        arguments::add_in_style(&mut arguments, pairs.into_iter(), endpoint.query);
     }
     Ok(Params::Map(arguments))
 }

@@ -8,10 +8,10 @@ use crate::api::{Error, QueryStyle, Result};
 const OWN_KEYS: [&str; 4] = ["_", "token", "access_token", "connection_id"];
 
 /// Adds pairs of a query or form to the arguments; a later value replaces an earlier one.
-pub(super) fn add_pairs<'a, K, V>(arguments: &mut Map<String, Value>, pairs: impl Iterator<Item = (K, V)>)
+fn add_pairs<K, V>(arguments: &mut Map<String, Value>, pairs: impl Iterator<Item = (K, V)>)
 where
-    K: AsRef<str> + 'a,
-    V: AsRef<str> + 'a,
+    K: AsRef<str>,
+    V: AsRef<str>,
 {
     for (key, value) in pairs {
         let value = clean(value.as_ref());
@@ -38,21 +38,32 @@ pub(super) fn add_json(arguments: &mut Map<String, Value>, body: &[u8]) -> Resul
 
 /// The arguments of a query, in the style of its endpoint.
 pub(super) fn from_query(query: &str, style: QueryStyle) -> Map<String, Value> {
-    let pairs = form_urlencoded::parse(query.as_bytes());
     let mut arguments = Map::new();
-    match style {
-        QueryStyle::Arguments => add_pairs(&mut arguments, pairs),
-        QueryStyle::Objects => {
-            let mut objects = Map::new();
-            for (name, fields) in pairs.filter(|(name, _)| !OWN_KEYS.contains(&&**name)) {
-                let fields = clean(&fields);
-                let value = if fields.is_empty() { Value::Null } else { Value::String(fields) };
-                objects.insert(name.into_owned(), value);
-            }
-            arguments.insert("objects".to_owned(), Value::Object(objects));
-        }
+    if style == QueryStyle::Objects {
+        arguments.insert("objects".to_owned(), Value::Object(Map::new()));
     }
+    add_in_style(&mut arguments, form_urlencoded::parse(query.as_bytes()), style);
     arguments
+}
+
+/// Adds pairs of a query or form in the style of their endpoint.
+pub(super) fn add_in_style<K, V>(
+    arguments: &mut Map<String, Value>,
+    pairs: impl Iterator<Item = (K, V)>,
+    style: QueryStyle,
+) where
+    K: AsRef<str>,
+    V: AsRef<str>,
+{
+    if style == QueryStyle::Arguments {
+        return add_pairs(arguments, pairs);
+    }
+    let Some(Value::Object(objects)) = arguments.get_mut("objects") else { return };
+    for (name, fields) in pairs.filter(|(name, _)| !OWN_KEYS.contains(&name.as_ref())) {
+        let fields = clean(fields.as_ref());
+        let value = if fields.is_empty() { Value::Null } else { Value::String(fields) };
+        objects.insert(name.as_ref().to_owned(), value);
+    }
 }
 
 /// The value of one of the transport's own keys.

@@ -21,10 +21,10 @@ use crate::files::{FileAction, GCODES, Upload, UploadTarget, is_gcode};
 use crate::transport::MAX_MESSAGE;
 
 /// The longest value of a form's field other than the file, in bytes.
-pub const MAX_FIELD: u64 = 64 * 1024;
+pub(super) const MAX_FIELD: u64 = 64 * 1024;
 
 /// The most parts that one form may have.
-pub const MAX_PARTS: usize = 64;
+pub(super) const MAX_PARTS: usize = 64;
 
 /// What the heads of the parts may take besides the file itself.
 const FORM_OVERHEAD: u64 = 1024 * 1024;

@@ -15,6 +15,8 @@ use smol_hyper::rt::{FuturesIo, SmolTimer};
 use tide::http as http_types;
 
 use super::body::{RequestBody, ResponseBody};
+use super::respond;
+use crate::api::Error;
 use crate::sync::lock;
 use crate::transport::stall::Unstalled;
 
@@ -79,15 +81,15 @@ async fn answer<S: Clone + Send + Sync + 'static>(
     peer: IpAddr,
 ) -> hyper::Response<ResponseBody> {
     let response = match request_in(request, peer) {
-        Some(request) => app.respond::<_, Response>(request).await.ok(),
-        None => Some(Response::new(StatusCode::BadRequest)),
+        Ok(request) => app.respond::<_, Response>(request).await.ok(),
+        Err(status) => Some(respond::error(&Error::new(status.into(), status.canonical_reason()))),
     };
     let response = response.unwrap_or_else(|| Response::new(StatusCode::InternalServerError));
     response_out(response).await
 }
 
-/// hyper's request as tide takes it. None for what has no meaning here: an odd verb or target.
-fn request_in(mut request: hyper::Request<Incoming>, peer: IpAddr) -> Option<Request> {
+/// hyper's request as tide takes it, or the status for what has no meaning here: an odd verb or target.
+fn request_in(mut request: hyper::Request<Incoming>, peer: IpAddr) -> Result<Request, StatusCode> {
     let method = match request.method().as_str() {
         "GET" => Method::Get,
         "HEAD" => Method::Head,
@@ -96,11 +98,11 @@ fn request_in(mut request: hyper::Request<Incoming>, peer: IpAddr) -> Option<Req
         "DELETE" => Method::Delete,
         "OPTIONS" => Method::Options,
         "PATCH" => Method::Patch,
-        _ => return None,
+        _ => return Err(StatusCode::MethodNotAllowed),
     };
     // Only path and query of the target count, whatever host it or the Host header names.
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-    let url = Url::parse(&format!("http://localhost{target}")).ok()?;
+    let url = Url::parse(&format!("http://localhost{target}")).map_err(|_| StatusCode::BadRequest)?;
     let mut converted = Request::new(method, url);
     if request.headers().contains_key(hyper::header::UPGRADE) {
         let upgrade = hyper::upgrade::on(&mut request);
@@ -118,7 +120,7 @@ fn request_in(mut request: hyper::Request<Incoming>, peer: IpAddr) -> Option<Req
         let length = length.and_then(|length| usize::try_from(length).ok());
         converted.set_body(http_types::Body::from_reader(RequestBody::new(incoming), length));
     }
-    Some(converted)
+    Ok(converted)
 }
 
 async fn response_out(mut response: Response) -> hyper::Response<ResponseBody> {

@@ -126,6 +126,7 @@ fn type_matches(name: &str, value: &Value) -> bool {
     }
 }
 
+#[cfg(test)]
 mod tests {
     use serde_json::json;
 

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -31,11 +31,17 @@ pub fn free_address() -> SocketAddr {
     SocketAddrV4::new(Ipv4Addr::new(127, 100 + high, mid, low), port).into()
 }
 
+/// A port of all addresses that was free a moment ago, for the few tests that cannot have an address of their own.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("0.0.0.0:0").expect("a free port");
+    listener.local_addr().expect("its address").port()
+}
+
 /// A server before its start.
 #[derive(Debug)]
 pub struct Setup {
     pub dir: TempDir,
-    address: SocketAddr,
+    pub address: SocketAddr,
     server_options: String,
     sections: String,
     config: Option<String>,
@@ -64,8 +70,12 @@ impl Setup {
         }
     }
 
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// Looks for the server at 127.0.0.1 and a port that is free on all addresses; the configuration has to say
+    /// where it listens.
+    #[must_use]
+    pub fn on_free_port(mut self) -> Self {
+        self.address = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), free_port());
+        self
     }
 
     /// Adds a line to the section `[server]`.

@@ -121,7 +121,11 @@ impl<'a> Gcmd<'a> {
     ///
     /// # Errors
     /// Klippy's message for one that cannot be read or is out of bounds.
-    pub(in crate::demo::klippy) fn float(&self, name: &str, bounds: &[Bound]) -> Result<Option<f64>, CommandError> {
+    pub(in crate::demo::klippy) fn float(
+        &self,
+        name: &str,
+        bounds: &[Bound],
+    ) -> Result<Option<f64>, CommandError> {
         let Some(text) = self.get(name) else {
             return Ok(None);
         };
@@ -134,7 +138,11 @@ impl<'a> Gcmd<'a> {
     ///
     /// # Errors
     /// As [`Self::float`].
-    pub(in crate::demo::klippy) fn int(&self, name: &str, bounds: &[Bound]) -> Result<Option<i64>, CommandError> {
+    pub(in crate::demo::klippy) fn int(
+        &self,
+        name: &str,
+        bounds: &[Bound],
+    ) -> Result<Option<i64>, CommandError> {
         let Some(text) = self.get(name) else {
             return Ok(None);
         };
@@ -231,7 +239,8 @@ mod tests {
     fn commands_and_parameters_are_cut_as_in_klippy() {
         let cut = |line: &str| {
             with(line, |gcmd| {
-                let params: Vec<String> = gcmd.params().map(|(key, value)| format!("{key}={value}")).collect();
+                let params: Vec<String> =
+                    gcmd.params().map(|(key, value)| format!("{key}={value}")).collect();
                 format!("{}|{}|{}", gcmd.name, params.join(","), gcmd.raw_parameters())
             })
         };
@@ -241,15 +250,16 @@ mod tests {
         assert_eq!(cut("M117 3 items"), "M117 3|M=117 3,ITEMS=|items");
         assert_eq!(cut("N10 M118 x*33"), "M118|N=10,M=118,X=,*=33|x");
         assert_eq!(cut("N10"), "|N=10|N10");
-        assert_eq!(cut("EXCLUDE_OBJECT_START NAME=a b"), "EXCLUDE_OBJECT_START|EXCLUDE_OBJECT_START=,NAME==,A=,B=|NAME=a b");
+        assert_eq!(
+            cut("EXCLUDE_OBJECT_START NAME=a b"),
+            "EXCLUDE_OBJECT_START|EXCLUDE_OBJECT_START=,NAME==,A=,B=|NAME=a b"
+        );
         assert_eq!(cut(""), "||");
     }
 
     #[test]
     fn numbers_are_read_with_klippys_errors() {
-        let error = |line: &str, bounds: &[Bound]| {
-            with(line, |gcmd| gcmd.float("S", bounds).unwrap_err().0)
-        };
+        let error = |line: &str, bounds: &[Bound]| with(line, |gcmd| gcmd.float("S", bounds).unwrap_err().0);
         assert_eq!(error("M220 S0", &[Bound::Above(0.0)]), "Error on 'M220 S0': S must be above 0.0");
         assert_eq!(error("M104 S1.2.3", &[]), "Error on 'M104 S1.2.3': unable to parse 1.2.3");
         assert_eq!(error("M1 S-1", &[Bound::Min(0.0)]), "Error on 'M1 S-1': S must have minimum of 0.0");
@@ -266,7 +276,10 @@ mod tests {
     fn extended_commands_have_their_own_parameters() {
         with("respond type=error MSG=\"a b\"", |gcmd| {
             let gcmd = gcmd.extended().unwrap();
-            assert_eq!((gcmd.get("TYPE"), gcmd.get("MSG"), gcmd.get("RESPOND")), (Some("error"), Some("a b"), None));
+            assert_eq!(
+                (gcmd.get("TYPE"), gcmd.get("MSG"), gcmd.get("RESPOND")),
+                (Some("error"), Some("a b"), None)
+            );
         });
         with("ECHO hi", |gcmd| {
             assert_eq!(gcmd.extended().unwrap_err().0, "Malformed command 'ECHO hi'");

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use minijinja::value::Kwargs;
 use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Kwargs;
 use minijinja::{Environment, Error, ErrorKind, Value};
 use serde_json::Map;
 
@@ -46,7 +46,8 @@ impl Macro {
     }
 
     fn new(name: &str, options: &[(String, String)]) -> Result<Self, String> {
-        let get = |option: &str| options.iter().find(|(key, _)| key == option).map(|(_, value)| value.clone());
+        let get =
+            |option: &str| options.iter().find(|(key, _)| key == option).map(|(_, value)| value.clone());
         let section = format!("gcode_macro {name}");
         if name.contains(char::is_whitespace) {
             return Err(format!("Name of section '{section}' contains illegal whitespace"));
@@ -58,8 +59,9 @@ impl Macro {
         let mut variables = Map::new();
         for (option, text) in options {
             if let Some(variable) = option.strip_prefix("variable_") {
-                let value = literal::parse(text)
-                    .ok_or_else(|| format!("Option '{option}' in section '{section}' is not a valid literal"))?;
+                let value = literal::parse(text).ok_or_else(|| {
+                    format!("Option '{option}' in section '{section}' is not a valid literal")
+                })?;
                 variables.insert(variable.to_owned(), value);
             }
         }
@@ -133,7 +135,9 @@ pub(in crate::demo::klippy) fn call(
     let environment = with_actions(environment(), &requests);
     let script = environment.render_str(&macro_.script, Value::from(context)).map_err(|error| {
         let reason = match error.kind() {
-            ErrorKind::InvalidOperation => format!("gcode.CommandError: {}", error.detail().unwrap_or_default()),
+            ErrorKind::InvalidOperation => {
+                format!("gcode.CommandError: {}", error.detail().unwrap_or_default())
+            }
             _ => error.to_string(),
         };
         CommandError(format!("Error evaluating 'gcode_macro {}:gcode': {reason}\n", macro_.name))
@@ -167,7 +171,10 @@ fn printer_value(printer: &mut Printer, script: &str, now: Seconds) -> Value {
     Value::from(objects)
 }
 
-fn with_actions(mut environment: Environment<'static>, requests: &Arc<Mutex<Vec<Request>>>) -> Environment<'static> {
+fn with_actions(
+    mut environment: Environment<'static>,
+    requests: &Arc<Mutex<Vec<Request>>>,
+) -> Environment<'static> {
     let sink = requests.clone();
     environment.add_function("action_respond_info", move |text: String| {
         lock(&sink).push(Request::Respond(text));
@@ -229,8 +236,10 @@ fn to_json(value: &Value) -> serde_json::Value {
         ValueKind::Map => value
             .try_iter()
             .map(|keys| {
-                keys.map(|key| (key.to_string(), value.get_item(&key).map_or_else(|_| ().into(), |v| to_json(&v))))
-                    .collect()
+                keys.map(|key| {
+                    (key.to_string(), value.get_item(&key).map_or_else(|_| ().into(), |v| to_json(&v)))
+                })
+                .collect()
             })
             .unwrap_or_default(),
         _ => value.to_string().into(),

@@ -40,7 +40,7 @@ pub(in crate::demo::klippy) async fn run(shared: Arc<Shared>) {
     let runner = Runner { shared: &shared };
     let mut lines = 0;
     loop {
-        match shared.with(|world, now| next(world, now)) {
+        match shared.with(next) {
             Step::Job(job) => runner.job(job).await,
             Step::Line(line) => {
                 runner.print_line(line).await;
@@ -120,7 +120,7 @@ impl Runner<'_> {
     async fn job(&self, job: Job) {
         let result = match job.work {
             Work::Script(script) => self.script(script).await.map(|restart| ("{}".to_owned(), restart)),
-            Work::Endstops => Ok((self.endstops(), false)),
+            Work::Endstops => self.endstops().map(|json| (json, false)),
         };
         let restart = self.shared.with(|world, _| {
             if let Some(ticket) = &job.ticket {
@@ -132,11 +132,18 @@ impl Runner<'_> {
         self.restart_if(restart).await;
     }
 
-    fn endstops(&self) -> String {
+    fn endstops(&self) -> Result<String, CommandError> {
         self.shared.with(|world, now| {
-            let pressed = world.printer.machine.as_mut().map(|machine| machine.query_endstops(now));
-            let words = pressed.unwrap_or_default().map(|pressed| if pressed { "TRIGGERED" } else { "open" });
-            format!(r#"{{"stepper_x":"{}","stepper_y":"{}","stepper_z":"{}"}}"#, words[0], words[1], words[2])
+            let running = !world.printer.is_shutdown();
+            let machine = world.printer.machine.as_mut().filter(|_| running);
+            let pressed = machine
+                .map(|machine| machine.query_endstops(now))
+                .ok_or_else(|| CommandError::new("Unable to obtain 'endstop_state' response"))?;
+            let words = pressed.map(|pressed| if pressed { "TRIGGERED" } else { "open" });
+            Ok(format!(
+                r#"{{"stepper_x":"{}","stepper_y":"{}","stepper_z":"{}"}}"#,
+                words[0], words[1], words[2]
+            ))
         })
     }
 
@@ -166,10 +173,10 @@ impl Runner<'_> {
                 return Ok(false);
             };
             let Some(line) = frame.line() else {
-                if let Some(frame) = frames.pop() {
-                    if frame.macro_index.is_some() {
-                        self.shared.with(|world, _| release(&mut world.printer, &frame));
-                    }
+                if let Some(frame) = frames.pop()
+                    && frame.macro_index.is_some()
+                {
+                    self.shared.with(|world, _| release(&mut world.printer, &frame));
                 }
                 continue;
             };
@@ -292,7 +299,8 @@ impl Runner<'_> {
 
     async fn list(&self) -> Result<(), CommandError> {
         let folder = self.shared.options.gcodes.clone();
-        let files = smol::unblock(move || virtual_sdcard::list(&folder, false)).await.map_err(CommandError)?;
+        let files =
+            smol::unblock(move || virtual_sdcard::list(&folder, false)).await.map_err(CommandError)?;
         self.shared.with(|world, _| {
             let output = &mut world.printer.output;
             output.push("Begin file list".to_owned());
@@ -414,9 +422,9 @@ fn date() -> String {
 /// A macro has ended, and may be called again.
 fn release(printer: &mut Printer, frame: &Frame) {
     let macros = printer.machine.as_mut().map(|machine| &mut machine.macros);
-    if let (Some(index), Some(macros)) = (frame.macro_index, macros) {
-        if let Some(macro_) = macros.get_mut(index) {
-            macro_.running = false;
-        }
+    if let (Some(index), Some(macros)) = (frame.macro_index, macros)
+        && let Some(macro_) = macros.get_mut(index)
+    {
+        macro_.running = false;
     }
 }

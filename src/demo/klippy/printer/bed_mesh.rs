@@ -247,7 +247,8 @@ impl BedMesh {
     /// The text of `BED_MESH_MAP`, without a mesh nothing.
     pub(in crate::demo::klippy) fn map(&self) -> Option<String> {
         let (_, mesh) = self.active.as_ref()?;
-        let map = json!({ "mesh_min": mesh.params.min, "mesh_max": mesh.params.max, "z_positions": mesh.points });
+        let map =
+            json!({ "mesh_min": mesh.params.min, "mesh_max": mesh.params.max, "z_positions": mesh.points });
         Some(format!("mesh_map_output {map}"))
     }
 

@@ -147,9 +147,10 @@ impl Config {
 
     /// The second words of the sections that begin with `prefix`, in their order.
     pub(in crate::demo::klippy) fn named<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
-        self.sections.0.iter().filter_map(move |section| {
-            section.name.strip_prefix(prefix)?.strip_prefix(' ').map(str::trim)
-        })
+        self.sections
+            .0
+            .iter()
+            .filter_map(move |section| section.name.strip_prefix(prefix)?.strip_prefix(' ').map(str::trim))
     }
 }
 

@@ -150,8 +150,7 @@ mod tests {
 
     #[test]
     fn values_go_on_in_indented_lines_without_their_indent() {
-        let text =
-            "[gcode_macro A]\ndescription: x ; note\ngcode:\n  G28 ;all\n\n   M117 a;b # c\n\n[fan]\nPin = PA1\n";
+        let text = "[gcode_macro A]\ndescription: x ; note\ngcode:\n  G28 ;all\n\n   M117 a;b # c\n\n[fan]\nPin = PA1\n";
         let sections = read(text).unwrap();
         assert_eq!(sections.get("gcode_macro A").unwrap().get("gcode"), Some("\nG28\n\nM117 a;b"));
         assert_eq!(sections.get("gcode_macro A").unwrap().get("description"), Some("x"));

@@ -190,9 +190,9 @@ impl Heaters {
 
     /// The temperature of a heater or sensor, by its object's name.
     pub(in crate::demo::klippy) fn temperature(&self, name: &str) -> Option<f64> {
-        self.get(name)
-            .map(Heater::temperature)
-            .or_else(|| self.sensors.iter().find(|sensor| sensor.name == name).map(|sensor| sensor.temperature))
+        self.get(name).map(Heater::temperature).or_else(|| {
+            self.sensors.iter().find(|sensor| sensor.name == name).map(|sensor| sensor.temperature)
+        })
     }
 
     /// The names of all sensors, as `heaters.available_sensors` lists them.

@@ -62,7 +62,12 @@ impl Limits {
     ///
     /// # Errors
     /// Klippy's message.
-    pub(super) fn check_axes(&self, from: &Position, to: &Position, homed: [bool; 3]) -> Result<(), CommandError> {
+    pub(super) fn check_axes(
+        &self,
+        from: &Position,
+        to: &Position,
+        homed: [bool; 3],
+    ) -> Result<(), CommandError> {
         for axis in 0..3 {
             if to[axis] == from[axis] {
                 continue;
@@ -84,7 +89,12 @@ impl Limits {
     ///
     /// # Errors
     /// Klippy's message.
-    pub(super) fn check_extrusion(&self, filament: f64, distance: f64, in_plane: bool) -> Result<(), CommandError> {
+    pub(super) fn check_extrusion(
+        &self,
+        filament: f64,
+        distance: f64,
+        in_plane: bool,
+    ) -> Result<(), CommandError> {
         if !in_plane || filament < 0.0 {
             if filament.abs() > self.max_e_distance {
                 return Err(CommandError(format!(
@@ -184,9 +194,18 @@ mod tests {
             error([200.0, 0.0, 0.0, 0.0], [false; 3]),
             "Must home axis first: 200.000 0.000 0.000 [0.000]"
         );
-        assert_eq!(error([300.0, 0.0, 0.0, 0.0], [true; 3]), "Move out of range: 300.000 0.000 0.000 [0.000]");
+        assert_eq!(
+            error([300.0, 0.0, 0.0, 0.0], [true; 3]),
+            "Move out of range: 300.000 0.000 0.000 [0.000]"
+        );
         limits.check_axes(&zero, &[0.0, 0.0, 0.0, 5.0], [false; 3]).unwrap();
-        assert!(limits.check_extrusion(200.0, 0.0, false).unwrap_err().0.starts_with("Extrude only move too long"));
+        assert!(
+            limits
+                .check_extrusion(200.0, 0.0, false)
+                .unwrap_err()
+                .0
+                .starts_with("Extrude only move too long")
+        );
         assert!(limits.check_extrusion(5.0, 1.0, true).unwrap_err().0.starts_with("Move exceeds maximum"));
         limits.check_extrusion(0.05, 1.0, true).unwrap();
     }

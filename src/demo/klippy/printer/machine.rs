@@ -82,7 +82,11 @@ impl Machine {
     ///
     /// # Errors
     /// Klippy's message for a macro that cannot be.
-    pub(in crate::demo::klippy) fn new(config: Config, options: &Options, now: Seconds) -> Result<Self, String> {
+    pub(in crate::demo::klippy) fn new(
+        config: Config,
+        options: &Options,
+        now: Seconds,
+    ) -> Result<Self, String> {
         let homing = ["stepper_x", "stepper_y", "stepper_z"].map(|axis| {
             let number = |option: &str, default: f64| config.number(axis, option).unwrap_or(default);
             let speed = number("homing_speed", 5.0);
@@ -134,6 +138,10 @@ impl Machine {
             for (_, effect) in effects {
                 self.happen(effect, turn);
             }
+        }
+        if self.sd.active {
+            let (e, factor) = self.filament();
+            self.print_stats.update(now, e, factor);
         }
         let speed = if self.heaters.extruder.target > 0.0 || self.heaters.extruder.temperature() > 50.0 {
             1.0
@@ -272,7 +280,7 @@ impl Machine {
         self.sd.cmd_from_sd = false;
         let (e, factor) = self.filament();
         // what the print has used up to here
-        self.print_stats.status(now, e, factor);
+        self.print_stats.update(now, e, factor);
         match error {
             Some(message) => self.print_stats.finish(now, "error", message),
             None if self.sd.is_open() => self.print_stats.pause(now, e, factor),
@@ -319,10 +327,16 @@ impl Machine {
     }
 
     /// The filament sensor of this short name sees filament, or sees it end; the first one if there is no name.
-    pub(in crate::demo::klippy) fn filament_present(&mut self, turn: &mut Turn<'_>, name: Option<&str>, present: bool) {
+    pub(in crate::demo::klippy) fn filament_present(
+        &mut self,
+        turn: &mut Turn<'_>,
+        name: Option<&str>,
+        present: bool,
+    ) {
         let now = turn.now;
         let sensors = &mut self.accessories.filament;
-        let Some(sensor) = sensors.iter_mut().find(|sensor| name.is_none_or(|name| sensor.name == name)) else {
+        let Some(sensor) = sensors.iter_mut().find(|sensor| name.is_none_or(|name| sensor.name == name))
+        else {
             return;
         };
         if std::mem::replace(&mut sensor.detected, present) == present || !sensor.enabled || present {

@@ -221,11 +221,11 @@ impl Printer {
         if gcmd.name.is_empty() {
             return Ok(Action::Done);
         }
-        if let Some((real, _)) = gcmd.name.split_once(' ') {
-            if let ("M117" | "M118" | "M23", Some(entry)) = (real, self.registry.get(real, true)) {
-                let handler = entry.handler;
-                return self.run(handler, &gcmd.renamed(real), now);
-            }
+        if let Some((real @ ("M117" | "M118" | "M23"), _)) = gcmd.name.split_once(' ')
+            && let Some(entry) = self.registry.get(real, true)
+        {
+            let handler = entry.handler;
+            return self.run(handler, &gcmd.renamed(real), now);
         }
         self.output.push(info(&format!("Unknown command:\"{}\"", gcmd.name)));
         Ok(Action::Done)

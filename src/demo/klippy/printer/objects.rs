@@ -78,11 +78,18 @@ impl Printer {
     }
 
     /// The fields of an object; nothing if there is no such object. `time` is real, `now` the printer's.
-    pub(in crate::demo::klippy) fn object(&mut self, name: &str, now: Seconds, time: Seconds) -> Option<Status> {
+    pub(in crate::demo::klippy) fn object(
+        &mut self,
+        name: &str,
+        now: Seconds,
+        time: Seconds,
+    ) -> Option<Status> {
         match name {
             "webhooks" => {
                 return Some(
-                    Status::default().text("state", self.state.name()).text("state_message", self.state.message()),
+                    Status::default()
+                        .text("state", self.state.name())
+                        .text("state_message", self.state.message()),
                 );
             }
             "gcode" => {
@@ -190,7 +197,9 @@ impl Machine {
 
     fn toolhead_status(&self, now: Seconds) -> Status {
         let limits = &self.toolhead.limits;
-        let axes = |values: &[f64; 3]| format!("[{},{},{},0]", number(values[0]), number(values[1]), number(values[2]));
+        let axes = |values: &[f64; 3]| {
+            format!("[{},{},{},0]", number(values[0]), number(values[1]), number(values[2]))
+        };
         Status::default()
             .text("homed_axes", &self.toolhead.homed_axes())
             .raw("axis_minimum", axes(&limits.min))

@@ -107,7 +107,7 @@ impl PrintStats {
     }
 
     /// Brings times and filament up to date.
-    fn update(&mut self, now: Seconds, e: f64, extrude_factor: f64) {
+    pub(in crate::demo::klippy) fn update(&mut self, now: Seconds, e: f64, extrude_factor: f64) {
         let Some(started) = self.started else {
             return;
         };

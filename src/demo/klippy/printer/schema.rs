@@ -234,9 +234,7 @@ pub(super) fn section(name: &str) -> Option<&'static [&'static [Opt]]> {
         "idle_timeout" => &[IDLE_TIMEOUT],
         "gcode_macro" => &[MACRO],
         "pause_resume" => &[&[Opt { name: "recover_velocity", kind: Float, default: Given::Default("50") }]],
-        "force_move" => {
-            &[&[Opt { name: "enable_force_move", kind: Bool, default: Given::Default("False") }]]
-        }
+        "force_move" => &[&[Opt { name: "enable_force_move", kind: Bool, default: Given::Default("False") }]],
         "respond" => &[&[Opt { name: "default_type", kind: Text, default: Given::Default("echo") }]],
         "gcode_arcs" => &[&[Opt { name: "resolution", kind: Float, default: Given::Default("1") }]],
         "exclude_object" | "display_status" => &[],

@@ -75,7 +75,8 @@ pub(super) fn steps(from: Seconds, to: Seconds) -> Option<u32> {
 
 /// The tremble of a measurement, in K: the same for the same sensor and sample, without a state.
 pub(super) fn noise(sensor: u64, sample: u64) -> f64 {
-    let mut bits = sample.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(sensor.wrapping_mul(0xBF58_476D_1CE4_E5B9));
+    let mut bits =
+        sample.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(sensor.wrapping_mul(0xBF58_476D_1CE4_E5B9));
     bits ^= bits >> 30;
     bits = bits.wrapping_mul(0x94D0_49BB_1331_11EB);
     bits ^= bits >> 31;

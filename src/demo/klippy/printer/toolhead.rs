@@ -68,7 +68,12 @@ pub(in crate::demo::klippy) struct Toolhead {
 
 impl Toolhead {
     /// A head at rest.
-    pub(in crate::demo::klippy) fn new(limits: Limits, homing: [Homing; 3], speed: f64, now: Seconds) -> Self {
+    pub(in crate::demo::klippy) fn new(
+        limits: Limits,
+        homing: [Homing; 3],
+        speed: f64,
+        now: Seconds,
+    ) -> Self {
         Self {
             limits,
             homing,
@@ -121,7 +126,8 @@ impl Toolhead {
         if filament != 0.0 {
             if !extrudes {
                 return Err(CommandError(
-                    "Extrude below minimum temp\nSee the 'min_extrude_temp' config option for details".to_owned(),
+                    "Extrude below minimum temp\nSee the 'min_extrude_temp' config option for details"
+                        .to_owned(),
                 ));
             }
             self.limits.check_extrusion(filament, distance, delta[0] != 0.0 || delta[1] != 0.0)?;

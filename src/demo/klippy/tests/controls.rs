@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::Bench;
 use crate::demo::klippy::State;
+use crate::demo::klippy::world::MAX_OUTBOX;
 
 #[test]
 fn answers_can_be_delayed_muted_and_made_errors() {
@@ -50,10 +51,16 @@ fn endpoints_and_objects_come_and_go() {
     controls.set_object("mmu", json!({ "gate": 2 }));
     controls.remove_object("fan");
     let extruder = client.object("extruder");
-    assert_eq!((&extruder["temperature"], &extruder["extra"], &extruder["target"]), (&json!(123.0), &json!([1]), &json!(0.0)));
+    assert_eq!(
+        (&extruder["temperature"], &extruder["extra"], &extruder["target"]),
+        (&json!(123.0), &json!([1]), &json!(0.0))
+    );
     assert_eq!((client.object("mmu"), client.object("fan")), (json!({ "gate": 2 }), json!({})));
     let names = client.call("objects/list", json!({}))["objects"].clone();
-    assert!(names.as_array().unwrap().contains(&json!("mmu")) && !names.as_array().unwrap().contains(&json!("fan")));
+    assert!(
+        names.as_array().unwrap().contains(&json!("mmu"))
+            && !names.as_array().unwrap().contains(&json!("fan"))
+    );
     controls.restore_object("extruder");
     assert_ne!(client.object("extruder")["temperature"], 123.0);
     assert_eq!(controls.object("mmu")["gate"], 2);
@@ -99,7 +106,8 @@ fn states_are_set_and_pushed() {
     let controls = bench.controls();
     let mut client = bench.client();
     client.call("objects/subscribe", json!({ "objects": { "webhooks": null } }));
-    let state = |message: &Value| message["params"]["status"]["webhooks"]["state"].as_str().map(str::to_owned);
+    let state =
+        |message: &Value| message["params"]["status"]["webhooks"]["state"].as_str().map(str::to_owned);
     controls.set_state(State::shutdown("MCU 'mcu' shutdown: Timer too close"));
     assert_eq!(client.wait(state), "shutdown");
     controls.set_state(State::Error("broken".to_owned()));
@@ -155,7 +163,8 @@ fn requests_are_recorded() {
     client.call("info", json!({ "client_info": { "version": "1" } }));
     client.gcode("M118 hi");
     assert_eq!(controls.requests().len(), 2);
-    let request = controls.wait_for_request("gcode/script", |request| request.params["script"] == "M118 hi").unwrap();
+    let request =
+        controls.wait_for_request("gcode/script", |request| request.params["script"] == "M118 hi").unwrap();
     assert_eq!((request.connection, request.id), (1, json!(2)));
     assert_eq!(controls.requests_to("info")[0].params["client_info"]["version"], "1");
     controls.clear_requests();
@@ -171,4 +180,16 @@ fn a_second_simulator_does_not_take_the_socket() {
     assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
     drop(bench);
     assert!(!socket.exists());
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_dropped() {
+    let bench = Bench::fast();
+    let controls = bench.controls();
+    let mut client = bench.client();
+    client.call("info", json!({}));
+    for _ in 0..2 {
+        controls.send_huge(MAX_OUTBOX / 2);
+    }
+    assert!(controls.wait_for_connections(0));
 }

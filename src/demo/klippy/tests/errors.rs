@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::Bench;
+use crate::demo::klippy::world::{MAX_REMOTE_METHODS, MAX_WAITING};
 
 #[test]
 fn requests_are_refused_as_klippy_refuses_them() {
@@ -67,10 +68,7 @@ fn gcode_is_refused_as_klippy_refuses_it() {
             "Unknown gcode_macro variable 'none'",
         ),
         ("G28 X Y\nG1 X300", "Move out of range: 300.000 0.000 0.000 [0.000]"),
-        (
-            "G1 X10 E5",
-            "Extrude below minimum temp\nSee the 'min_extrude_temp' config option for details",
-        ),
+        ("G1 X10 E5", "Extrude below minimum temp\nSee the 'min_extrude_temp' config option for details"),
     ] {
         assert_eq!(client.gcode_error(script), message, "{script}");
     }
@@ -85,10 +83,10 @@ fn a_refusal_ends_the_script_and_is_told_to_the_terminal() {
     // nothing has moved, so it is the extrusion that is refused only after the axis
     assert_eq!(client.terminal(), ["echo: before", "!! Must home axis first: 10.000 0.000 0.000 [5.000]"]);
     client.gcode("FOO BAR=1\nM117 3 words\nM115");
-    assert_eq!(client.terminal(), [
-        "// Unknown command:\"FOO\"",
-        "// FIRMWARE_NAME:Klipper FIRMWARE_VERSION:v0.13.0-simulated"
-    ]);
+    assert_eq!(
+        client.terminal(),
+        ["// Unknown command:\"FOO\"", "// FIRMWARE_NAME:Klipper FIRMWARE_VERSION:v0.13.0-simulated"]
+    );
     assert_eq!(client.object("display_status")["message"], "3 words");
 }
 
@@ -124,4 +122,32 @@ fn frames_may_come_in_pieces_or_together() {
     }
     assert_eq!(client.message().unwrap()["id"], 7);
     assert_eq!(client.message().unwrap()["id"], 8);
+}
+
+#[test]
+fn only_so_many_requests_may_wait() {
+    let bench = Bench::new(|_| ());
+    let mut client = bench.client();
+    let waiting = client.send("gcode/script", &json!({ "script": "G4 P900000\nM400" }));
+    bench.controls().wait_for_busy();
+    for _ in 0..MAX_WAITING {
+        client.send("gcode/script", &json!({ "script": "M118" }));
+    }
+    assert_eq!(client.error("gcode/script", json!({ "script": "M118" })), "Too many requests are waiting");
+    client.call("emergency_stop", json!({}));
+    client.answer(waiting);
+    client.gcode("M118");
+}
+
+#[test]
+fn only_so_many_methods_may_be_registered() {
+    let bench = Bench::fast();
+    let mut client = bench.client();
+    let params = |name: String| json!({ "remote_method": name, "response_template": {} });
+    let ids: Vec<u64> = (0..MAX_REMOTE_METHODS)
+        .map(|number| client.send("register_remote_method", &params(number.to_string())))
+        .collect();
+    client.answer(ids[MAX_REMOTE_METHODS - 1]);
+    assert_eq!(client.error("register_remote_method", params("x".to_owned())), "Too many remote methods");
+    client.call("register_remote_method", params("0".to_owned()));
 }

@@ -3,6 +3,7 @@
 mod controls;
 mod errors;
 mod print;
+mod sample;
 mod state;
 mod status;
 
@@ -18,7 +19,7 @@ use serde_json::{Value, json};
 use super::{Controls, Options, Simulator};
 
 /// How long a client of these tests waits for a message.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A simulator with a folder of its own, both gone at the end.
 struct Bench {
@@ -43,6 +44,8 @@ impl Bench {
         options.startup = Duration::from_millis(1);
         options.restart = Duration::from_millis(10);
         change(&mut options);
+        // half an hour of a fast printer is over before a slow machine gets to the next line
+        options.extra_config.push_str("\n[idle_timeout]\ntimeout: 1000000000\n");
         Self { simulator: Some(Simulator::start(options).unwrap()), folder }
     }
 

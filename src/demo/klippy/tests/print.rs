@@ -11,7 +11,10 @@ fn squares(layers: u32) -> String {
     let mut text = String::from("START_PRINT BED=50 EXTRUDER=200\nM83\n");
     text.push_str(&format!("SET_PRINT_STATS_INFO TOTAL_LAYER={layers}\n"));
     for layer in 1..=layers {
-        text.push_str(&format!("SET_PRINT_STATS_INFO CURRENT_LAYER={layer}\nG1 Z{:.2} F600\n", f64::from(layer) * 0.2));
+        text.push_str(&format!(
+            "SET_PRINT_STATS_INFO CURRENT_LAYER={layer}\nG1 Z{:.2} F600\n",
+            f64::from(layer) * 0.2
+        ));
         for (x, y) in [(50, 50), (100, 50), (100, 100), (50, 100)] {
             text.push_str(&format!("G1 X{x} Y{y} E1.5 F3000\n"));
         }
@@ -20,7 +23,7 @@ fn squares(layers: u32) -> String {
     text
 }
 
-fn wait_for(client: &mut Client, state: &str) -> Value {
+pub(super) fn wait_for(client: &mut Client, state: &str) -> Value {
     let end = Instant::now() + super::PATIENCE;
     loop {
         let stats = client.object("print_stats");
@@ -49,18 +52,22 @@ fn a_handshake_and_a_whole_print() {
         }),
     );
     client.gcode("SDCARD_PRINT_FILE FILENAME=\"a.gcode\"");
-    assert_eq!(client.terminal()[..2], [
-        format!("File opened:a.gcode Size:{}", squares(20).len()),
-        "File selected".to_owned()
-    ]);
+    assert_eq!(
+        client.terminal()[..2],
+        [format!("File opened:a.gcode Size:{}", squares(20).len()), "File selected".to_owned()]
+    );
     let stats = wait_for(&mut client, "complete");
     assert_eq!(stats["filename"], "a.gcode");
     assert_eq!(stats["info"], json!({ "total_layer": 20, "current_layer": 20 }));
     assert!((stats["filament_used"].as_f64().unwrap() - 120.0).abs() < 1e-6, "{stats}");
-    let (total, print) = (stats["total_duration"].as_f64().unwrap(), stats["print_duration"].as_f64().unwrap());
+    let (total, print) =
+        (stats["total_duration"].as_f64().unwrap(), stats["print_duration"].as_f64().unwrap());
     assert!(total > print + 60.0 && print > 60.0, "heating is no printing: {stats}");
     let card = client.object("virtual_sdcard");
-    assert_eq!((&card["progress"], &card["is_active"], &card["file_path"]), (&json!(1.0), &json!(false), &Value::Null));
+    assert_eq!(
+        (&card["progress"], &card["is_active"], &card["file_path"]),
+        (&json!(1.0), &json!(false), &Value::Null)
+    );
     let mut progress: Vec<f64> = Vec::new();
     for message in &client.other {
         progress.extend(message["params"]["status"]["virtual_sdcard"]["progress"].as_f64());
@@ -71,7 +78,7 @@ fn a_handshake_and_a_whole_print() {
 
 #[test]
 fn a_print_is_paused_resumed_and_cancelled() {
-    let bench = Bench::new(|options| options.speed = 50.0);
+    let bench = Bench::new(|options| options.speed = 200.0);
     bench.write("a.gcode", &squares(2000));
     let mut client = bench.client();
     client.gcode("SDCARD_PRINT_FILE FILENAME=a.gcode");
@@ -83,7 +90,10 @@ fn a_print_is_paused_resumed_and_cancelled() {
     assert!(client.gcode_error("SDCARD_PRINT_FILE FILENAME=a.gcode").contains("SD busy"));
     client.call("pause_resume/pause", json!({}));
     let paused = client.object("print_stats");
-    assert_eq!((&paused["state"], &client.object("pause_resume")["is_paused"]), (&json!("paused"), &json!(true)));
+    assert_eq!(
+        (&paused["state"], &client.object("pause_resume")["is_paused"]),
+        (&json!("paused"), &json!(true))
+    );
     assert_eq!(client.object("virtual_sdcard")["is_active"], false);
     let before = client.object("virtual_sdcard")["file_position"].as_u64().unwrap();
     assert!(before > 0);
@@ -175,7 +185,7 @@ fn objects_are_left_out() {
 
 #[test]
 fn a_runout_pauses_the_print() {
-    let bench = Bench::new(|options| options.speed = 50.0);
+    let bench = Bench::new(|options| options.speed = 200.0);
     bench.write("a.gcode", &squares(2000));
     let mut client = bench.client();
     client.gcode("SDCARD_PRINT_FILE FILENAME=a.gcode");

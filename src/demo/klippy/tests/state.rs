@@ -60,7 +60,12 @@ fn m112_shuts_down_in_turn() {
     let bench = Bench::fast();
     let mut client = bench.client();
     client.gcode("M112");
-    assert!(client.object("webhooks")["state_message"].as_str().unwrap().starts_with("Shutdown due to M112 command"));
+    assert!(
+        client.object("webhooks")["state_message"]
+            .as_str()
+            .unwrap()
+            .starts_with("Shutdown due to M112 command")
+    );
     assert!(client.gcode_error("STATUS").ends_with("Klipper state: Not ready"));
 }
 

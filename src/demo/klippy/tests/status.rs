@@ -40,7 +40,10 @@ fn every_object_tells_something() {
     let configfile = client.object("configfile");
     assert_eq!(configfile["config"]["virtual_sdcard"]["path"], bench.folder.join("gcodes").to_str().unwrap());
     assert_eq!(configfile["settings"]["printer"]["max_accel"], 3000.0);
-    assert_eq!(client.object("gcode_macro LOAD_FILAMENT"), json!({ "length": 50, "speed": 300, "material": "PLA" }));
+    assert_eq!(
+        client.object("gcode_macro LOAD_FILAMENT"),
+        json!({ "length": 50, "speed": 300, "material": "PLA" })
+    );
     assert_eq!(client.object("gcode")["commands"]["BASE_PAUSE"]["help"], "Renamed builtin of 'PAUSE'");
     assert_eq!(client.call("gcode/help", json!({}))["START_PRINT"], "Heat up and home");
     assert!(client.call("gcode/help", json!({}))["G1"].is_null());
@@ -48,15 +51,13 @@ fn every_object_tells_something() {
 
 #[test]
 fn answers_wait_for_the_tick_unless_told_otherwise() {
-    let tick = Duration::from_millis(150);
+    let tick = Duration::from_secs(1);
     let bench = Bench::new(|options| options.tick = tick);
     let mut client = bench.client();
     client.object("fan");
     let begun = Instant::now();
-    for _ in 0..3 {
-        client.object("fan");
-    }
-    assert!(begun.elapsed() > 2 * tick, "{:?}", begun.elapsed());
+    client.object("fan");
+    assert!(begun.elapsed() > tick / 2, "{:?}", begun.elapsed());
     bench.controls().answer_at_once(true);
     let begun = Instant::now();
     for _ in 0..3 {
@@ -140,10 +141,12 @@ fn remote_methods_are_called_by_macros() {
         assert_eq!(client.call("register_remote_method", params), json!({}));
     }
     client.gcode("TEST_REMOTE_METHOD");
-    let call = client.wait(|message| (message["method"] == "moonraker_test").then(|| message["params"].clone()));
+    let call =
+        client.wait(|message| (message["method"] == "moonraker_test").then(|| message["params"].clone()));
     assert_eq!(call, json!({ "result": "test", "list": [1, 2.5] }));
     client.gcode("SET_POWER DEVICE=lamp STATE=off");
-    let call = client.wait(|message| (message["method"] == "set_device_power").then(|| message["params"].clone()));
+    let call =
+        client.wait(|message| (message["method"] == "set_device_power").then(|| message["params"].clone()));
     assert_eq!(call, json!({ "device": "lamp", "state": "off" }));
     client.gcode("ACTION_CALL_REMOTE_METHOD METHOD=beep FREQUENCY=300 NAME=x");
     let call = client.wait(|message| (message["method"] == "beep").then(|| message["params"].clone()));
@@ -180,7 +183,9 @@ fn macros_know_parameters_variables_and_the_printer() {
     client.gcode_error("LOOP");
     // what is left of the script is refused already
     client.gcode_error("STOP");
-    assert!(client.object("webhooks")["state_message"].as_str().unwrap().starts_with("Shutdown due to a test\n"));
+    assert!(
+        client.object("webhooks")["state_message"].as_str().unwrap().starts_with("Shutdown due to a test\n")
+    );
 }
 
 #[test]

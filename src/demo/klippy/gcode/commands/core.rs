@@ -15,7 +15,9 @@ pub(super) const COMMANDS: &[Command] = &[
     core("M112", None, emergency_stop),
     core("M115", None, version),
     core("RESTART", Some("Reload config file and restart host software"), |_, _, _| Ok(Action::Restart)),
-    core("FIRMWARE_RESTART", Some("Restart firmware, host, and reload config"), |_, _, _| Ok(Action::Restart)),
+    core("FIRMWARE_RESTART", Some("Restart firmware, host, and reload config"), |_, _, _| {
+        Ok(Action::Restart)
+    }),
     core("ECHO", None, echo),
     core("STATUS", Some("Report the printer status"), status),
     core("HELP", Some("Report the list of available extended G-Code commands"), help),

@@ -41,7 +41,11 @@ fn heat(machine: &mut Machine, turn: &Turn<'_>, name: &'static str, degrees: f64
 fn extruder(machine: &mut Machine, gcmd: &Gcmd<'_>, turn: &mut Turn<'_>, wait: bool) -> Outcome {
     let degrees = gcmd.float("S", &[])?.unwrap_or_default();
     if gcmd.int("T", &[Bound::Min(0.0)])?.unwrap_or(0) != 0 {
-        return if degrees <= 0.0 { Ok(Action::Done) } else { Err(CommandError::new("Extruder not configured")) };
+        return if degrees <= 0.0 {
+            Ok(Action::Done)
+        } else {
+            Err(CommandError::new("Extruder not configured"))
+        };
     }
     heat(machine, turn, "extruder", degrees, wait)
 }
@@ -52,7 +56,11 @@ fn bed(machine: &mut Machine, gcmd: &Gcmd<'_>, turn: &mut Turn<'_>, wait: bool) 
 }
 
 fn set_heater(machine: &mut Machine, gcmd: &Gcmd<'_>, turn: &mut Turn<'_>) -> Outcome {
-    let name = if choose(gcmd, "HEATER", &["heater_bed", "extruder"])? == "extruder" { "extruder" } else { "heater_bed" };
+    let name = if choose(gcmd, "HEATER", &["heater_bed", "extruder"])? == "extruder" {
+        "extruder"
+    } else {
+        "heater_bed"
+    };
     let degrees = gcmd.float("TARGET", &[])?.unwrap_or_default();
     heat(machine, turn, name, degrees, false)
 }

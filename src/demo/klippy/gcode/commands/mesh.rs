@@ -97,8 +97,8 @@ fn calibrate(machine: &mut Machine, gcmd: &Gcmd<'_>, turn: &mut Turn<'_>) -> Out
     machine.toolhead.move_to(turn.now, up, 10.0, true)?;
     machine.reset_last_position();
     let end = machine.toolhead.print_time;
-    machine.at(end, Effect::MeshMeasured(name));
     machine.at(end, Effect::Respond(info("Mesh Bed Leveling Complete")));
+    machine.at(end, Effect::MeshMeasured(name));
     Ok(Action::Until(end))
 }
 
@@ -156,7 +156,13 @@ fn probe(machine: &mut Machine, _: &Gcmd<'_>, turn: &mut Turn<'_>) -> Outcome {
     Ok(Action::Until(end))
 }
 
-fn apply_offset(machine: &mut Machine, turn: &mut Turn<'_>, label: &str, section: &str, option: &str) -> Outcome {
+fn apply_offset(
+    machine: &mut Machine,
+    turn: &mut Turn<'_>,
+    label: &str,
+    section: &str,
+    option: &str,
+) -> Outcome {
     let offset = machine.gcode_move.now.homing[2];
     if offset == 0.0 {
         turn.info("Nothing to do: Z Offset is 0");
@@ -167,7 +173,9 @@ fn apply_offset(machine: &mut Machine, turn: &mut Turn<'_>, label: &str, section
         "{label}: {option}: {value:.3}\nThe SAVE_CONFIG command will update the printer config file\nwith the above \
          and restart the printer."
     ));
-    if let Some(options) = machine.pending.entry(section.to_owned()).or_default().get_or_insert_default().into() {
+    if let Some(options) =
+        machine.pending.entry(section.to_owned()).or_default().get_or_insert_default().into()
+    {
         let options: &mut std::collections::BTreeMap<String, String> = options;
         options.insert(option.to_owned(), format!("{value:.3}"));
     }

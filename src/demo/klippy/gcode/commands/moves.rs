@@ -49,7 +49,8 @@ pub(super) const COMMANDS: &[Command] = &[
         Ok(Action::Done)
     }),
     helped("RESTORE_GCODE_STATE", "Restore a previously saved G-Code state", restore_state),
-    helped("GET_POSITION", "Return information on the current location of the toolhead", get_position).always(),
+    helped("GET_POSITION", "Return information on the current location of the toolhead", get_position)
+        .always(),
 ];
 
 fn linear(machine: &mut Machine, gcmd: &Gcmd<'_>, turn: &mut Turn<'_>) -> Outcome {
@@ -223,11 +224,19 @@ fn get_position(machine: &mut Machine, _: &Gcmd<'_>, turn: &mut Turn<'_>) -> Out
     let steps = [80.0, 80.0, 400.0];
     let at = machine.toolhead.commanded;
     let list = |names: &[&str], values: &[f64]| -> String {
-        names.iter().zip(values).map(|(name, value)| format!("{name}:{value:.6}")).collect::<Vec<_>>().join(" ")
+        names
+            .iter()
+            .zip(values)
+            .map(|(name, value)| format!("{name}:{value:.6}"))
+            .collect::<Vec<_>>()
+            .join(" ")
     };
     let motors = ["stepper_x", "stepper_y", "stepper_z"];
-    let counts: Vec<String> =
-        motors.iter().enumerate().map(|(axis, name)| format!("{name}:{:.0}", at[axis] * steps[axis])).collect();
+    let counts: Vec<String> = motors
+        .iter()
+        .enumerate()
+        .map(|(axis, name)| format!("{name}:{:.0}", at[axis] * steps[axis]))
+        .collect();
     let moves = &machine.gcode_move.now;
     turn.info(&format!(
         "mcu: {}\nstepper: {}\nkinematic: {}\ntoolhead: {}\ngcode: {}\ngcode base: {}\ngcode homing: {}",

@@ -74,7 +74,10 @@ fn set_variable(machine: &mut Machine, gcmd: &Gcmd<'_>, _: &mut Turn<'_>) -> Out
         .and_then(|macro_| macro_.variables.get_mut(variable))
         .ok_or_else(|| CommandError(format!("Unknown gcode_macro variable '{variable}'")))?;
     *value = literal::parse(text).ok_or_else(|| {
-        CommandError(format!("Unable to parse '{text}' as a literal: malformed node or string in '{}'", gcmd.line))
+        CommandError(format!(
+            "Unable to parse '{text}' as a literal: malformed node or string in '{}'",
+            gcmd.line
+        ))
     })?;
     Ok(Action::Done)
 }

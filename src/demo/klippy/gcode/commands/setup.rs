@@ -92,12 +92,9 @@ fn stepper_enable(machine: &mut Machine, gcmd: &Gcmd<'_>, turn: &mut Turn<'_>) -
 
 fn force_move(machine: &mut Machine, gcmd: &Gcmd<'_>, turn: &mut Turn<'_>) -> Outcome {
     let name = choose(gcmd, "STEPPER", &STEPPERS)?;
-    let distance = gcmd
-        .float("DISTANCE", &[])?
-        .ok_or_else(|| gcmd.error("missing DISTANCE"))?;
-    let speed = gcmd
-        .float("VELOCITY", &[Bound::Above(0.0)])?
-        .ok_or_else(|| gcmd.error("missing VELOCITY"))?;
+    let distance = gcmd.float("DISTANCE", &[])?.ok_or_else(|| gcmd.error("missing DISTANCE"))?;
+    let speed =
+        gcmd.float("VELOCITY", &[Bound::Above(0.0)])?.ok_or_else(|| gcmd.error("missing VELOCITY"))?;
     for (stepper, enabled) in STEPPERS.iter().zip(&mut machine.accessories.enabled) {
         *enabled |= *stepper == name;
     }

@@ -1,0 +1,388 @@
+"""What a printer's board goes through, one function each. `tests/qemu/run` calls all of them, or those that are named."""
+import hashlib
+import json
+import os
+import random
+import re
+import threading
+import time
+
+from guest import Failure, WebSocket
+
+CUTS = int(os.environ.get("PERIGEE_QEMU_CUTS", "20"))
+DATA = "/data/printer_data"
+ALL = []
+
+
+def scenario(function):
+    ALL.append(function)
+    return function
+
+
+def check(condition, what):
+    if not condition:
+        raise Failure(what)
+
+
+def pid(guest):
+    return guest.sh("pidof perigee").split()[0]
+
+
+def gcode(seed, kibibytes):
+    """A file that is told from every other one, and whose content follows from its name."""
+    lines = random.Random(seed)
+    text = [f"; {seed}\n", "G28\n"]
+    size = 0
+    while size < kibibytes << 10:
+        text.append(f"G1 X{lines.random() * 200:.3f} Y{lines.random() * 200:.3f} E{lines.random():.5f}\n")
+        size += len(text[-1])
+    return "".join(text).encode()
+
+
+def klippy(guest, state, seconds=90):
+    """Wait until Klippy is in that state."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        info = guest.get("/server/info")
+        if info["klippy_state"] == state:
+            return info
+        time.sleep(0.2)
+    raise Failure(f"Klippy is {info['klippy_state']}, not {state}")
+
+
+@scenario
+def boots_and_serves(make, report):
+    """Power on with an empty data partition: an answer, the right user, a root that cannot be written."""
+    guest = make("boots")
+    guest.start()
+    seconds, info = guest.wait_ready()
+    report("power-on to first answer, s", f"{seconds:.1f}")
+    check(info["api_version"], f"server.info: {info}")
+    status = guest.sh(f"cat /proc/{pid(guest)}/status")
+    check(re.search(r"^Uid:\t950\t950\t950\t950$", status, re.M), f"not unprivileged: {status}")
+    groups = re.search(r"^Groups:\s*(.*)$", status, re.M)[1].split()
+    check(set(groups) == {"20", "44", "950"}, f"groups: {groups}")
+    guest.sh("touch /root/file", expect=1)
+    check(guest.sh(f"cat {DATA}/config/moonraker.conf").startswith("# QEMU virt"), "not the board's configuration")
+    check(guest.sh(f"ls -ld {DATA}/database | cut -c1-10") == "drwx------", "the database can be read by others")
+    klippy(guest, "ready")
+    time.sleep(2)
+    report("resident, KiB", re.search(r"VmRSS:\s*(\d+)", guest.sh(f"cat /proc/{pid(guest)}/status"))[1])
+    # From exec to the first answer, against the system's own web server; wget's start is in both.
+    for name, command in (("perigee", "perigee -n -d /tmp/first -c /tmp/first.conf"), ("busybox httpd", "httpd -f -p 7200 -h /usr")):
+        guest.sh("printf '[server]\\nport: 7200\\n[authorization]\\n' > /tmp/first.conf")
+        path = "server/info" if name == "perigee" else "share/perigee/base.conf"
+        output = guest.sh(
+            f"cut -d' ' -f1 /proc/uptime; {command} >/dev/null 2>&1 & "
+            f"until wget -q -O /dev/null http://127.0.0.1:7200/{path} 2>/dev/null; do :; done; "
+            f"cut -d' ' -f1 /proc/uptime; kill $!; wait")
+        before, after = (float(number) for number in re.findall(r"^(\d+\.\d+)$", output, re.M)[-2:])
+        report(f"exec to first answer, {name}, ms", f"{(after - before) * 1000:.0f}")
+    return guest
+
+
+@scenario
+def prints(make, report):
+    """A front-end's day: websocket, upload, print to the end with the simulated Klippy, and a reboot."""
+    guest = make("prints").start()
+    guest.wait_ready()
+    klippy(guest, "ready")
+    socket = WebSocket(guest.port)
+    identified = socket.call("server.connection.identify", client_name="test", version="1", type="web", url="http://test")
+    check(identified["result"]["connection_id"], f"identify: {identified}")
+    answer = socket.call("printer.objects.subscribe", objects={"print_stats": None, "virtual_sdcard": None})
+    check("print_stats" in answer["result"]["status"], f"subscribe: {answer}")
+    content = gcode("print", 8)
+    status, answer = guest.upload("a print.gcode", content, print="true")
+    check(status == 201, f"upload: {status} {answer!r}")
+    check(json.loads(answer)["print_started"], f"upload did not start the print: {answer!r}")
+    socket.until(lambda message: message.get("method") == "notify_filelist_changed")
+    guest.request("POST", "/printer/gcode/script?script=M220%20S1000")
+    states = []
+
+    def finished(message):
+        if message.get("method") == "notify_status_update":
+            state = message["params"][0].get("print_stats", {}).get("state")
+            states.append(state)
+            return state == "complete"
+        return False
+    socket.until(finished, 240)
+    socket.close()
+    guest.call("POST", "/server/database/item", {"namespace": "test", "key": "kept", "value": {"a": [1, 2, 3]}})
+    uuid = guest.sh(f"cat {DATA}/.moonraker.uuid")
+    guest.shut_down("reboot")
+    guest.start()
+    guest.wait_ready()
+    check(guest.request("GET", "/server/files/gcodes/a%20print.gcode")[1] == content, "the file is not what was uploaded")
+    check(guest.get("/server/database/item?namespace=test&key=kept")["value"] == {"a": [1, 2, 3]}, "database")
+    check(guest.sh(f"cat {DATA}/.moonraker.uuid") == uuid, "the instance has another identity after a reboot")
+    if "history" in guest.get("/server/info")["components"]:
+        jobs = guest.get("/server/history/list")["jobs"]
+        check([job["status"] for job in jobs] == ["completed"], f"history: {jobs}")
+    guest.shut_down()
+
+
+@scenario
+def is_started_again(make, report):
+    """A crash: the service comes back by itself and says so; an orderly stop stays one."""
+    guest = make("crash").start()
+    guest.wait_ready()
+    first = pid(guest)
+    guest.sh(f"kill -9 {first}")
+    guest.wait_ready(60)
+    check(pid(guest) != first, "the same process answers")
+    check("starting again" in guest.sh("cat /run/messages"), "the system log says nothing of it")
+    before = time.monotonic()
+    guest.service("stop")
+    check(time.monotonic() - before < 20, "stopping takes long")
+    guest.sh("pidof perigee", expect=1)
+    guest.service("status", expect=3)
+    guest.service("start")
+    guest.wait_ready(60)
+    guest.shut_down()
+
+
+@scenario
+def clock_from_1970(make, report):
+    """No clock on the board: it starts in 1970, and jumps when the network says what time it is."""
+    guest = make("clock").start(clock="1970-01-01T00:00:00")
+    guest.wait_ready()
+    klippy(guest, "ready")
+    socket = WebSocket(guest.port)
+    token = guest.get("/access/oneshot_token") if "authorization" in guest.get("/server/info")["components"] else None
+    guest.call("POST", "/server/database/item", {"namespace": "test", "key": "early", "value": 1})
+    guest.sh("date -s '2026-11-21 12:00:00'")
+    check(socket.call("server.info")["result"]["klippy_state"] == "ready", "the connection suffers from the jump")
+    socket.close()
+    if token:
+        status, _ = guest.request("GET", f"/server/info?token={token}")
+        check(status == 200, f"the token died in the jump: {status}")
+    check(guest.upload("late.gcode", gcode("late", 4))[0] == 201, "upload after the jump")
+    modified = [item["modified"] for item in guest.get("/server/files/list") if item["path"] == "late.gcode"]
+    check(modified and modified[0] > 1.7e9, f"modified: {modified}")
+    check(guest.get("/server/database/item?namespace=test&key=early")["value"] == 1, "database")
+    # And back: a wrong clock is put right.
+    guest.sh("date -s '1999-01-01 12:00:00'")
+    guest.get("/server/info")
+    guest.shut_down()
+
+
+@scenario
+def clock_past_2038(make, report):
+    """Seconds that do not fit into 32 bits."""
+    guest = make("future").start(clock="2042-06-01T00:00:00")
+    guest.wait_ready()
+    check(guest.upload("future.gcode", gcode("future", 4))[0] == 201, "upload")
+    modified = [item["modified"] for item in guest.get("/server/files/list")]
+    check(modified and modified[0] > 2**31, f"modified: {modified}")
+    guest.call("POST", "/server/database/item", {"namespace": "test", "key": "future", "value": 1})
+    guest.shut_down()
+
+
+def starts_or_says_why(guest, what, words):
+    """The service answers, with a warning of what is wrong; or it ends, the log says why, and it is not tried in a loop."""
+    guest.sh(": > /run/messages")
+    guest.sh(f": > /tmp/log; rm -f {DATA}/logs/moonraker.log", expect=None)
+    guest.service("start")
+    try:
+        _, info = guest.wait_ready(25)
+    except Failure:
+        messages = guest.sh("cat /run/messages")
+        starts = messages.count("starting again")
+        check(1 <= starts <= 6, f"{what}: no answer, and started again {starts} times: {messages}")
+        said = guest.sh(f"timeout 5 /usr/bin/perigee -d {DATA} 2>&1 || true", expect=None)
+        check(any(word in said for word in words), f"{what}: no answer, and no word of why: {said!r}")
+        return None
+    text = json.dumps(info).lower() + guest.sh(f"cat {DATA}/logs/moonraker.log", expect=None).lower()
+    check(any(word.lower() in text for word in words), f"{what}: it starts but does not say what is wrong: {info}")
+    return info
+
+
+@scenario
+def bad_input(make, report):
+    """Everything that can be wrong with a data partition: the service starts or says why, and deletes nothing."""
+    guest = make("bad").start()
+    guest.wait_ready()
+    content = gcode("kept", 16)
+    check(guest.upload("kept.gcode", content)[0] == 201, "upload")
+    guest.call("POST", "/server/database/item", {"namespace": "test", "key": "kept", "value": 7})
+
+    def kept(where):
+        status, body = guest.request("GET", "/server/files/gcodes/kept.gcode")
+        check(status == 200 and body == content, f"{where}: the file is gone ({status})")
+
+    # Full: what there is can be read, what is sent is refused, and nothing half remains.
+    guest.sh("dd if=/dev/zero of=/data/filler bs=1M 2>/dev/null", expect=None, seconds=120)
+    status, answer = guest.upload("large.gcode", gcode("large", 512))
+    check(400 <= status <= 599, f"full partition: upload answers {status} {answer!r}")
+    guest.service("restart")
+    guest.wait_ready(60)
+    kept("full partition")
+    check(guest.sh(f"ls {DATA}/gcodes") == "kept.gcode", f"full partition: left behind: {guest.sh(f'ls -la {DATA}/gcodes')}")
+    guest.sh("rm /data/filler")
+    check(guest.upload("large.gcode", gcode("large", 512))[0] == 201, "after making room")
+
+    guest.service("stop")
+    guest.sh("sync; mount -o remount,ro /data")
+    if starts_or_says_why(guest, "read-only partition", ["read-only", "os error 30"]):
+        kept("read-only partition")
+    guest.service("stop")
+    guest.sh("mount -o remount,rw /data")
+
+    # No configuration at all: the shipped one is put back by the service; the bare program writes a default.
+    guest.sh(f"rm {DATA}/config/moonraker.conf")
+    guest.service("start")
+    guest.wait_ready(60)
+    kept("missing configuration")
+    guest.service("stop")
+
+    guest.sh(f"cp {DATA}/config/moonraker.conf /tmp/; head -c 300 /dev/urandom > {DATA}/config/moonraker.conf")
+    starts_or_says_why(guest, "corrupt configuration", ["moonraker.conf", "config"])
+    guest.service("stop")
+    guest.sh(f"cat /tmp/moonraker.conf > {DATA}/config/moonraker.conf")
+
+    # A database of noise: put aside, not deleted, and the server starts with an empty or a restored one.
+    guest.sh(f"dd if=/dev/urandom of={DATA}/database/data.mdb bs=4096 count=4 conv=notrunc 2>/dev/null; sync")
+    noise = guest.sh(f"dd if={DATA}/database/data.mdb bs=4096 count=4 2>/dev/null | sha256sum | cut -c1-64")
+    if starts_or_says_why(guest, "corrupt database", ["database", "data.mdb"]):
+        kept("corrupt database")
+        sums = guest.sh(f"find {DATA} -type f -size +12k | while read -r f; do head -c 16384 \"$f\" | sha256sum; done")
+        check(noise in sums, "corrupt database: it was deleted")
+    guest.service("stop")
+
+    guest.sh(f"chmod 000 {DATA}/database; chown root:root {DATA}/database")
+    starts_or_says_why(guest, "wrong permissions", ["permission", "os error 13"])
+    guest.service("stop")
+    guest.sh(f"chmod 700 {DATA}/database; chown perigee:perigee {DATA}/database")
+
+    guest.sh("ip link set eth0 down")
+    guest.service("start")
+    time.sleep(3)
+    guest.sh("ip link set eth0 up; ip route add default via 10.0.2.2", expect=None)
+    guest.wait_ready(60)
+    kept("no network at the start")
+    guest.shut_down()
+
+
+@scenario
+def power_cuts(make, report):
+    """The plug is pulled in the middle of uploads and database writes: what was acknowledged is there, nothing is half."""
+    guest = make("cuts")
+    chance = random.Random(2026)
+    files, values = {}, {}
+    attempted = {}
+    for turn in range(CUTS + 1):
+        guest.start()
+        guest.wait_ready()
+        verify(guest, files, values, attempted, everything=turn == CUTS)
+        if turn == CUTS:
+            break
+        stop = threading.Event()
+        workers = [threading.Thread(target=work, args=(guest, turn, number, stop, files, values, attempted))
+                   for number in range(2)]
+        workers.append(threading.Thread(target=write_values, args=(guest, turn, stop, values)))
+        for worker in workers:
+            worker.start()
+        time.sleep(chance.uniform(0.3, 2.5))
+        guest.pull_the_plug()
+        stop.set()
+        for worker in workers:
+            worker.join()
+    # At least something must have been under way, or this proves nothing.
+    check(len(files) >= CUTS and len(values) >= CUTS, f"only {len(files)} files and {len(values)} values in {CUTS} rounds")
+    report("power cuts", CUTS)
+    report("acknowledged uploads, all there", len(files))
+    report("acknowledged database writes, all there", len(values))
+    guest.shut_down()
+
+
+def work(guest, turn, number, stop, files, values, attempted):
+    count = 0
+    # Few names, so that most uploads replace a file: then the old one or the new one must be there.
+    while not stop.is_set():
+        name = f"w{number}-{count % 5}.gcode"
+        content = gcode(f"{turn}-{number}-{count}", random.Random(f"{turn}{number}{count}").choice([1, 20, 150]))
+        digest = hashlib.sha256(content).hexdigest()
+        attempted.setdefault(name, set()).add(digest)
+        try:
+            status, _ = guest.upload(name, content, seconds=20)
+        except (OSError, Exception):  # noqa: B014 - the plug is pulled: any fault of the connection
+            return
+        if status == 201:
+            files[name] = digest
+            attempted[name] = {digest}
+        count += 1
+
+
+def write_values(guest, turn, stop, values):
+    count = 0
+    while not stop.is_set():
+        key, value = f"k{count % 20}", f"{turn}-{count}-" + "x" * 500
+        pending = values.get(key)
+        values[key] = (pending, value)
+        try:
+            guest.call("POST", "/server/database/item", {"namespace": "cuts", "key": key, "value": value}, seconds=20)
+        except Exception:  # noqa: BLE001 - as above
+            return
+        values[key] = value
+        count += 1
+
+
+def verify(guest, files, values, attempted, everything):
+    listed = {item["path"]: item for item in guest.get("/server/files/list")}
+    for name, digest in files.items():
+        check(name in listed, f"{name} was acknowledged and is gone")
+    for name in listed:
+        body = guest.request("GET", f"/server/files/gcodes/{name}")[1]
+        found = hashlib.sha256(body).hexdigest()
+        wanted = attempted.get(name, set()) | ({files[name]} if name in files else set())
+        check(found in wanted, f"{name} has {len(body)} bytes of something that was never sent as a whole")
+        if name in files or found in wanted:
+            files[name] = found
+            attempted[name] = {found}
+    left = guest.sh(f"find {DATA}/gcodes -type f | wc -l")
+    check(int(left) == len(listed), f"left behind: {guest.sh(f'find {DATA}/gcodes -type f')}")
+    for key, value in list(values.items()):
+        allowed = list(value) if isinstance(value, tuple) else [value]
+        status, answer = guest.request("GET", f"/server/database/item?namespace=cuts&key={key}")
+        got = json.loads(answer)["result"]["value"] if status == 200 else None
+        while any(isinstance(item, tuple) for item in allowed):
+            allowed = [part for item in allowed for part in (item if isinstance(item, tuple) else (item,))]
+        check(got in allowed, f"{key} is {got!r}, not one of {[str(item)[:20] for item in allowed]}")
+        if got is None:
+            del values[key]
+        else:
+            values[key] = got
+    if everything:
+        errors = guest.sh("dmesg | grep -i 'ext4.*error' || true")
+        check(not errors, f"the file system: {errors}")
+
+
+@scenario
+def devices(make, report):
+    """What the kernel has to simulate devices with: a CAN bus, GPIO lines."""
+    guest = make("devices").start()
+    guest.wait_ready()
+    check("vcan0" in guest.sh("ls /sys/class/net"), "no vcan0")
+    status, answer = guest.request("GET", "/machine/peripherals/canbus?interface=vcan0", seconds=60)
+    if status == 404:
+        report("CAN scan", "not in this build")
+    else:
+        check(status == 200 and json.loads(answer)["result"] == {"can_uuids": []}, f"CAN scan: {status} {answer!r}")
+        report("CAN scan on vcan0", "answers")
+    check(guest.sh("ls /dev/gpiochip0") == "/dev/gpiochip0", "no gpiochip0")
+    components = guest.get("/server/info")["components"]
+    if "power" not in components and guest.request("GET", "/machine/device_power/devices")[0] == 404:
+        guest.sh(f"printf '[power relay]\\ntype: gpio\\npin: gpiochip0/gpio5\\n' >> {DATA}/config/moonraker.conf")
+        guest.sh("chgrp perigee /dev/gpiochip0; chmod 660 /dev/gpiochip0")
+        guest.service("restart")
+        info = guest.wait_ready(60)[1]
+        if "power" not in info["components"]:
+            report("GPIO", "no power component in this build")
+            guest.shut_down()
+            return
+    for action in ("on", "off"):
+        result = guest.call("POST", f"/machine/device_power/device?device=relay&action={action}")
+        check(result == {"relay": action}, f"relay: {result}")
+    report("GPIO relay", "switches")
+    guest.shut_down()
