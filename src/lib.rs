@@ -19,6 +19,7 @@ pub mod print;
 pub mod storage;
 // floor 2
 pub mod api;
+pub mod job_fields;
 // floor 3
 pub mod files;
 pub mod klippy;

@@ -26,7 +26,7 @@ use crate::host::Host;
 use crate::host::power::PowerAction;
 use crate::klippy::{self, Klippy, KlippyState};
 use crate::logging::LogControl;
-use crate::print::Job;
+use crate::print::{Job, PrintQueue};
 use crate::storage::{self, Storage};
 use crate::tasks::Spawner;
 use crate::transport::http::{self, Site};
@@ -162,7 +162,7 @@ impl Server {
         let built = build(process, context, &stop.0, &storage, &report);
         #[cfg(feature = "history")]
         let history = built.history;
-        let Built { events, connections, klippy, files, table, upload_paths, .. } = built;
+        let Built { events, connections, klippy, files, table, upload_paths, queue, .. } = built;
 
         let writable = settings.files.enable_config_write_access;
         open_roots(&files, &process.paths, writable, &warnings).await;
@@ -188,7 +188,8 @@ impl Server {
             cors: settings.cors.clone(),
             upload_paths,
         };
-        let site = Site::new(context.clone(), klippy.clone(), files.clone(), warnings.clone(), options);
+        let site =
+            Site::new(context.clone(), klippy.clone(), files.clone(), queue, warnings.clone(), options);
         match UnixSocket::bind(&process.paths.unix_socket) {
             Ok(socket) => spawner.spawn(socket.run(context)),
             Err(error) => warnings.add(format!(
@@ -247,6 +248,7 @@ struct Built {
     files: Files,
     table: Arc<Table>,
     upload_paths: Vec<&'static str>,
+    queue: Option<Arc<dyn PrintQueue>>,
     #[cfg(feature = "history")]
     history: Arc<History>,
 }
@@ -430,8 +432,10 @@ fn build(
         });
         table.add("announcements", part.endpoints());
     }
+    #[cfg(not(feature = "job_queue"))]
+    let queue = None;
     #[cfg(feature = "job_queue")]
-    {
+    let queue = {
         use crate::components::job_queue::{JobQueue, KlippyPrinter, Parts};
         let queue = JobQueue::new(Parts {
             options: settings.job_queue.clone(),
@@ -443,7 +447,8 @@ fn build(
         });
         queue.attach(&klippy);
         table.add("job_queue", queue.endpoints());
-    }
+        settings.files.queue_gcode_uploads.then_some(queue as Arc<dyn PrintQueue>)
+    };
     #[cfg(feature = "extensions")]
     {
         use crate::components::extensions::Extensions;
@@ -462,7 +467,10 @@ fn build(
     #[cfg(feature = "octoprint_compat")]
     if let Some(options) = settings.octoprint_compat.clone() {
         use crate::components::octoprint_compat::{OctoprintCompat, UPLOAD_PATH};
-        table.add("octoprint_compat", OctoprintCompat::new(options, &klippy, files.clone()).endpoints());
+        table.add(
+            "octoprint_compat",
+            OctoprintCompat::new(options, &klippy, files.clone(), queue.clone()).endpoints(),
+        );
         upload_paths.push(UPLOAD_PATH);
     }
     let table = Arc::new(table);
@@ -474,6 +482,7 @@ fn build(
         files,
         table,
         upload_paths,
+        queue,
         #[cfg(feature = "history")]
         history,
     }

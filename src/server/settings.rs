@@ -32,6 +32,8 @@ pub(super) struct ServerOptions {
 #[derive(Debug, Clone)]
 pub(super) struct FileOptions {
     pub(super) part: files::Options,
+    #[cfg(feature = "job_queue")]
+    pub(super) queue_gcode_uploads: bool,
     pub(super) enable_object_processing: bool,
     pub(super) observe: bool,
     pub(super) enable_observer_warnings: bool,
@@ -180,14 +182,18 @@ fn file_manager(config: &Config) -> Result<FileOptions, ConfigError> {
     };
     // every reader of G-code here is bounded by its own windows, so there is nothing to time out
     section.float("default_metadata_parser_timeout").optional()?;
-    if section.boolean("queue_gcode_uploads").or(false)? {
-        section.warn("queue_gcode_uploads has no effect: there is no job queue yet");
+    let queue_gcode_uploads = section.boolean("queue_gcode_uploads").or(false)?;
+    #[cfg(not(feature = "job_queue"))]
+    if queue_gcode_uploads {
+        section.warn("queue_gcode_uploads has no effect: this build has no job queue (feature job_queue)");
     }
     let enable_observer_warnings = section.boolean("enable_observer_warnings").or(true)?;
     Ok(FileOptions {
         part: files::Options {
             check_klipper_config_path: section.boolean("check_klipper_config_path").or(true)?,
         },
+        #[cfg(feature = "job_queue")]
+        queue_gcode_uploads,
         enable_object_processing: section.boolean("enable_object_processing").or(false)?,
         observe,
         enable_observer_warnings: section

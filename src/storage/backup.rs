@@ -52,9 +52,13 @@ pub(super) fn write_file(path: &Path, view: &Parts<'_>) -> Result<()> {
     })
 }
 
-/// Writes a backup of the plain form, atomically: name of each namespace with its keys and values.
+/// Keys and values, as they are to be written.
 #[cfg(feature = "import")]
-pub(super) fn write_plain(path: &Path, namespaces: &BTreeMap<String, Vec<(Vec<u8>, Vec<u8>)>>) -> Result<()> {
+pub(super) type Records = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Writes a backup of the plain form, atomically: namespace by namespace.
+#[cfg(feature = "import")]
+pub(super) fn write_plain(path: &Path, namespaces: &BTreeMap<String, Records>) -> Result<()> {
     disk::replace(path, |file| {
         let mut out = Hashing { out: BufWriter::new(file), hash: Sha256::new() };
         out.line(HEADER, format!("namespace_count={}", namespaces.len()).as_bytes())?;

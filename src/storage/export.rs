@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use super::backup::Records;
 use super::history::{self, JOBS, OWN_TOTALS};
 use super::users::{self, API_KEY_USER};
 use super::view::Reader;
@@ -25,7 +26,7 @@ pub struct Left {
     pub namespaces: Vec<String>,
 }
 
-type Namespaces = BTreeMap<String, Vec<(Vec<u8>, Vec<u8>)>>;
+type Namespaces = BTreeMap<String, Records>;
 
 /// Writes everything that Moonraker knows to a file. Blocking.
 ///
@@ -62,7 +63,7 @@ fn documents(view: &Reader<'_>, left: &mut Left) -> Result<Namespaces> {
     Ok(all)
 }
 
-fn users_of(view: &Reader<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+fn users_of(view: &Reader<'_>) -> Result<Records> {
     let entry = |user: users::User| {
         let mut value = serde_json::to_value(&user).unwrap_or_default();
         if user.username == API_KEY_USER {
@@ -74,7 +75,7 @@ fn users_of(view: &Reader<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
     Ok(users::all(view)?.into_iter().map(entry).collect())
 }
 
-fn jobs(view: &Reader<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+fn jobs(view: &Reader<'_>) -> Result<Records> {
     let mut jobs = Vec::new();
     JOBS.scan(view, &Rows::ALL, |key, row| {
         let id = number(key).ok_or_else(|| Error::failed("A print in the history has no number"))?;
@@ -85,7 +86,7 @@ fn jobs(view: &Reader<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
 }
 
 /// What Moonraker keeps of itself in its namespace.
-fn own(view: &Reader<'_>, records: &mut Vec<(Vec<u8>, Vec<u8>)>) -> Result<()> {
+fn own(view: &Reader<'_>, records: &mut Records) -> Result<()> {
     let (own, others): (Vec<_>, Vec<_>) =
         history::totals(view)?.into_iter().partition(|total| total.provider == OWN_TOTALS);
     let own: BTreeMap<String, Option<f64>> =

@@ -12,7 +12,6 @@ use serde_json::value::RawValue;
 use super::table::{Rows, Table, id, number};
 use super::{Error, Read, Result, Writer};
 use crate::json;
-use crate::print::Total;
 
 /// The prints.
 pub const JOBS: Table = Table("job_history");
@@ -49,6 +48,19 @@ pub struct JobRecord {
     pub metadata: Box<RawValue>,
     /// What sensors and the like recorded.
     pub auxiliary_data: Box<RawValue>,
+}
+
+/// What is kept of a field over all prints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Total {
+    /// Who provides it.
+    pub provider: String,
+    /// Its name.
+    pub field: String,
+    /// The largest value of a print.
+    pub maximum: Option<f64>,
+    /// The sum over all prints.
+    pub total: Option<f64>,
 }
 
 /// Start and end of a print, in seconds since 1970; no end is NaN.

@@ -120,13 +120,17 @@ pub(super) fn add(writer: &mut Writer<'_>, entry: Entry) -> Result<()> {
     let known = all(writer)?;
     match known.iter().find(|(_, other)| other.entry_id == entry.entry_id) {
         Some((key, _)) => put(writer, key, &entry),
-        None => put(writer, &key_after(&known), &entry),
+        None => put(writer, &key_of(next_number(&known)), &entry),
     }
 }
 
-fn key_after(known: &[(String, Entry)]) -> String {
+fn next_number(known: &[(String, Entry)]) -> u64 {
     let last = known.iter().filter_map(|(key, _)| u64::from_str_radix(key, 16).ok()).max();
-    format!("{:06X}", last.map_or(0, |last| last + 1))
+    last.map_or(0, |last| last.saturating_add(1))
+}
+
+fn key_of(number: u64) -> String {
+    format!("{number:06X}")
 }
 
 /// The entry of an id.
@@ -188,13 +192,12 @@ pub(super) fn merge(writer: &mut Writer<'_>, name: &str, feed: Feed, now: f64) -
     let known = all(writer)?;
     let ids: BTreeSet<&str> = known.iter().map(|(_, entry)| entry.entry_id.as_str()).collect();
     let mut changed = false;
-    let mut next = u64::from_str_radix(&key_after(&known), 16).unwrap_or_default();
     let kept: BTreeSet<String> = feed.items.iter().map(|item| item.id.clone()).collect();
     let room = MAX_ENTRIES.saturating_sub(known.len());
     let mut seen = BTreeSet::new();
     let new =
         feed.items.into_iter().filter(|item| !ids.contains(item.id.as_str()) && seen.insert(item.id.clone()));
-    for item in new.take(room).collect::<Vec<_>>() {
+    for (number, item) in (next_number(&known)..).zip(new.take(room)) {
         let entry = Entry {
             entry_id: item.id,
             url: item.url,
@@ -208,8 +211,7 @@ pub(super) fn merge(writer: &mut Writer<'_>, name: &str, feed: Feed, now: f64) -
             source: "moonlight".to_owned(),
             feed: name.to_owned(),
         };
-        put(writer, &format!("{next:06X}"), &entry)?;
-        next += 1;
+        put(writer, &key_of(number), &entry)?;
         changed = true;
     }
     let gone = |entry: &Entry| {

@@ -93,8 +93,11 @@ impl Walk {
     }
 
     fn text(&mut self, text: &str) {
-        let room = MAX_TEXT.saturating_sub(self.text.len());
-        self.text.push_str(&text[..text.floor_char_boundary(room)]);
+        let mut end = MAX_TEXT.saturating_sub(self.text.len()).min(text.len());
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.text.push_str(&text[..end]);
     }
 
     fn path(&self) -> [&str; 4] {

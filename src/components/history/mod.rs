@@ -17,10 +17,11 @@ use serde_json::value::RawValue;
 use smol::channel::{Receiver, Sender, bounded};
 
 use crate::api::{Call, Endpoint, Error, Event, Events, NoParams, Notification, Reply, Result};
+use crate::job_fields::Fields;
 use crate::json;
-use crate::print::{Fields, Job, JobChange, JobEvent, JobStats};
+use crate::print::{Job, JobChange, JobEvent, JobStats};
 use crate::storage::Storage;
-use crate::storage::history::{JobRecord, delete_job, job as stored_job};
+use crate::storage::history::{JobRecord, Total, delete_job, job as stored_job};
 use crate::sync::lock;
 use crate::tasks::Spawner;
 use job::Status;
@@ -267,7 +268,7 @@ impl History {
         #[derive(Serialize)]
         struct Totals {
             job_totals: totals::JobTotals,
-            auxiliary_totals: Vec<crate::print::Total>,
+            auxiliary_totals: Vec<Total>,
         }
         let (job_totals, mut auxiliary_totals) = self.storage.read(|view| totals::read(view))?;
         auxiliary_totals.retain(|total| self.fields.has_totals_of(&total.provider, &total.field));
@@ -278,7 +279,7 @@ impl History {
         #[derive(Serialize)]
         struct Last {
             last_totals: totals::JobTotals,
-            last_auxiliary_totals: Vec<crate::print::Total>,
+            last_auxiliary_totals: Vec<Total>,
         }
         if lock(&self.running).is_some() {
             return Err(Error::bad_request("Job in progress, cannot reset totals"));

@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 
 use super::job;
 use super::totals;
+use crate::job_fields::Fields;
 use crate::json;
-use crate::print::Fields;
 use crate::storage::history::{self, JOBS, JobRecord, RUNNING, RUNNING_ID, delete_job, next_job_id, put_job};
 use crate::storage::{self, KeyPath, Read, ReadDocuments, Result, Rows, Segment, Storage, Writer};
 

@@ -2,7 +2,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::components::bench::Bench;
-use crate::print::{FieldOptions, JobState, Strategy};
+use crate::job_fields::{FieldOptions, Strategy};
+use crate::print::JobState;
 use crate::storage::ReadDocuments;
 use crate::storage::history::put_job;
 

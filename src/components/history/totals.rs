@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::print::{Fields, Total};
-use crate::storage::history::{self, JobRecord, OWN_TOTALS, clear_totals, put_total};
+use crate::job_fields::Fields;
+use crate::storage::history::{self, JobRecord, OWN_TOTALS, Total, clear_totals, put_total};
 use crate::storage::{Read, Result, Writer};
 
 /// A total: none before the first print. Clients get the number 0 then, and one with a point afterwards, as from

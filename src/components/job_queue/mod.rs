@@ -7,6 +7,7 @@ mod printer;
 mod queue;
 
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::{Call, Endpoint, Error, Event, Events, NoParams, Notification, Reply, Result};
 use crate::klippy::{Klippy, Stage};
-use crate::print::{JobEvent, file_below};
+use crate::print::{JobEvent, PrintQueue, file_below};
 use crate::storage::{Kind, Storage};
 use crate::sync::lock;
 use crate::tasks::Spawner;
@@ -441,6 +442,19 @@ impl<P: Printer> JobQueue<P> {
         })
         .await?;
         Ok(self.reply())
+    }
+}
+
+impl<P: Printer> PrintQueue for JobQueue<P> {
+    fn enqueue(
+        &self,
+        filename: String,
+        user: Option<Arc<str>>,
+    ) -> Pin<Box<dyn Future<Output = bool> + Send + '_>> {
+        Box::pin(async move {
+            let added = self.add(vec![filename], user, false).await;
+            added.inspect_err(|error| log::warn!("An upload is not queued: {error}")).is_ok()
+        })
     }
 }
 

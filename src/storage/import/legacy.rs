@@ -5,14 +5,9 @@ use serde_json::value::RawValue;
 
 use super::sink::Sink;
 use crate::json;
-use crate::print::Total;
-use crate::storage::history::{JobRecord, OWN_TOTALS};
+use crate::storage::history::{JobRecord, OWN_TOTALS, Total};
 use crate::storage::users::User;
 use crate::storage::{Access, Result, record};
-
-/// Takes records one by one.
-#[derive(Default)]
-pub(super) struct Legacy;
 
 /// A print of the namespace `history`. What is missing has the values that v0.10 gives it.
 #[derive(Deserialize)]
@@ -80,43 +75,35 @@ struct OldUser {
     groups: Option<Vec<String>>,
 }
 
-impl Legacy {
-    /// Takes one record. Empty keys and values are no records.
-    pub(super) fn take(
-        &mut self,
-        namespace: &str,
-        key: &[u8],
-        value: &[u8],
-        sink: &mut Sink<'_>,
-    ) -> Result<()> {
-        if key.is_empty() || value.is_empty() {
+/// Takes one record. Empty keys and values are no records.
+pub(super) fn take(namespace: &str, key: &[u8], value: &[u8], sink: &mut Sink<'_>) -> Result<()> {
+    if key.is_empty() || value.is_empty() {
+        return Ok(());
+    }
+    let Ok(key) = std::str::from_utf8(key) else {
+        sink.problem(format!("a record of '{namespace}' whose key is no text"));
+        return Ok(());
+    };
+    let (text, mended) = match record::decode(value) {
+        Ok(decoded) => decoded,
+        Err(error) => {
+            sink.problem(format!("record '{key}' of '{namespace}': {}", error.message()));
             return Ok(());
         }
-        let Ok(key) = std::str::from_utf8(key) else {
-            sink.problem(format!("a record of '{namespace}' whose key is no text"));
-            return Ok(());
-        };
-        let (text, mended) = match record::decode(value) {
-            Ok(decoded) => decoded,
-            Err(error) => {
-                sink.problem(format!("record '{key}' of '{namespace}': {}", error.message()));
-                return Ok(());
-            }
-        };
-        let unknown = |error: serde_json::Error| format!("record '{key}' of '{namespace}': {error}");
-        let taken = match (namespace, key) {
-            ("authorized_users", _) => serde_json::from_str(&text).map(|user| take_user(user, sink)),
-            ("history", _) => serde_json::from_str::<Job>(&text).map(|job| sink.job(None, job.into())),
-            ("moonraker", "history") => serde_json::from_str(&text).map(|totals| take_totals(totals, sink)),
-            ("moonraker", "database") => serde_json::from_str(&text).map(|own| take_own(own, sink)),
-            ("moonraker", "database_version") => Ok(Ok(())),
-            _ => Ok(sink.document(namespace, key, text, mended)),
-        };
-        taken.unwrap_or_else(|error| {
-            sink.problem(unknown(error));
-            Ok(())
-        })
-    }
+    };
+    let unknown = |error: serde_json::Error| format!("record '{key}' of '{namespace}': {error}");
+    let taken = match (namespace, key) {
+        ("authorized_users", _) => serde_json::from_str(&text).map(|user| take_user(user, sink)),
+        ("history", _) => serde_json::from_str::<Job>(&text).map(|job| sink.job(None, job.into())),
+        ("moonraker", "history") => serde_json::from_str(&text).map(|totals| take_totals(totals, sink)),
+        ("moonraker", "database") => serde_json::from_str(&text).map(|own| take_own(own, sink)),
+        ("moonraker", "database_version") => Ok(Ok(())),
+        _ => Ok(sink.document(namespace, key, text, mended)),
+    };
+    taken.unwrap_or_else(|error| {
+        sink.problem(unknown(error));
+        Ok(())
+    })
 }
 
 fn take_user(user: OldUser, sink: &mut Sink<'_>) -> Result<()> {

@@ -108,16 +108,14 @@ pub fn run(storage: &Storage, source: &Source) -> Result<Report> {
     match source {
         Source::Sqlite(path) => sqlite::read(path, &mut sink)?,
         Source::Lmdb(path) => {
-            let mut legacy = legacy::Legacy::default();
-            read_lmdb(path, &mut |namespace, key, value| legacy.take(namespace, key, value, &mut sink))?;
+            read_lmdb(path, |namespace, key, value| legacy::take(namespace, key, value, &mut sink))?;
         }
         Source::Text(path) => {
-            let mut legacy = legacy::Legacy::default();
             // damage is found before anything is taken
             backup::read_file(path, |_| Ok(()))?;
             backup::read_file(path, |BackupEntry { name, table, key, value }| match table {
                 true => sink.row(name, key, value),
-                false => legacy.take(name, key, value, &mut sink),
+                false => legacy::take(name, key, value, &mut sink),
             })?;
         }
     }
@@ -125,7 +123,7 @@ pub fn run(storage: &Storage, source: &Source) -> Result<Report> {
 }
 
 /// Calls `take` with namespace, key and value of every record of an LMDB database.
-fn read_lmdb(path: &Path, take: &mut dyn FnMut(&str, &[u8], &[u8]) -> Result<()>) -> Result<()> {
+fn read_lmdb(path: &Path, mut take: impl FnMut(&str, &[u8], &[u8]) -> Result<()>) -> Result<()> {
     let damaged = |damage| Error::bad_request(format!("'{}' is damaged", path.display())).caused_by(damage);
     let file = LmdbFile::open(path).map_err(damaged)?;
     // the newest state that is whole: a crash may have left the last one half written

@@ -6,8 +6,7 @@ use std::ops::ControlFlow;
 
 use serde_json::value::RawValue;
 
-use crate::print::Total;
-use crate::storage::history::{self, JOBS, JobRecord, TIMES, Times};
+use crate::storage::history::{self, JOBS, JobRecord, TIMES, Times, Total};
 use crate::storage::users::{self, User};
 use crate::storage::view::Read;
 use crate::storage::{Access, Error, Kind, ReadDocuments, Result, Rows, Storage, Writer, id, key, number};

@@ -6,8 +6,7 @@ use serde_json::value::RawValue;
 
 use super::sink::{Sink, unreadable};
 use crate::json;
-use crate::print::Total;
-use crate::storage::history::JobRecord;
+use crate::storage::history::{JobRecord, Total};
 use crate::storage::sqlite_file::{Damage, Row, SqliteFile, Value};
 use crate::storage::users::User;
 use crate::storage::{Access, Error, Result, record};

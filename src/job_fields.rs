@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::storage::history::Total;
 use crate::sync::lock;
 
 /// How many distinct values [`Strategy::Collect`] keeps.
@@ -63,19 +64,6 @@ pub struct Recorded {
     value: Value,
     description: String,
     units: Option<String>,
-}
-
-/// What is kept of a field over all prints.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Total {
-    /// Who provides it.
-    pub provider: String,
-    /// Its name.
-    pub field: String,
-    /// The largest value of a print.
-    pub maximum: Option<f64>,
-    /// The sum over all prints.
-    pub total: Option<f64>,
 }
 
 type Initial = Box<dyn Fn() -> Option<Value> + Send + Sync>;
