@@ -421,14 +421,13 @@ fn build(
     table.add("history", history.endpoints());
     #[cfg(feature = "announcements")]
     {
-        use crate::components::announcements::{Announcements, MOONLIGHT, Parts};
+        use crate::components::announcements::{Announcements, Parts};
         let part = Announcements::new(Parts {
             options: settings.announcements.clone(),
             storage: storage.clone(),
             events: events.clone(),
             spawner: spawner.clone(),
             folder: paths.data_path.join("development/announcements"),
-            url: MOONLIGHT.to_owned(),
         });
         table.add("announcements", part.endpoints());
     }

@@ -254,9 +254,14 @@ fn octoprint_compat(
 #[cfg(feature = "announcements")]
 fn announcements(config: &Config) -> Result<crate::components::announcements::Options, ConfigError> {
     let section = config.section_or_server("announcements");
+    let url = section.string("moonlight_url").or(crate::components::announcements::MOONLIGHT)?;
+    if !["http://", "https://"].iter().any(|scheme| url.starts_with(scheme)) {
+        return Err(section.error("moonlight_url", "must begin with http:// or https://"));
+    }
     Ok(crate::components::announcements::Options {
         subscriptions: section.list("subscriptions").or_empty()?,
         enable_moonlight: section.boolean("enable_moonlight").or(true)?,
+        moonlight_url: url.trim_end_matches('/').to_owned(),
         dev_mode: section.boolean("dev_mode").or(false)?,
     })
 }

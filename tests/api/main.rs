@@ -8,6 +8,7 @@
 mod harness;
 mod sim;
 
+mod announcements;
 mod bad_input;
 mod cases;
 mod clients;
@@ -18,6 +19,8 @@ mod description;
 mod download;
 mod end_to_end;
 mod files;
+mod history;
+mod job_queue;
 mod klippy_link;
 mod notifications;
 mod printer;

@@ -35,7 +35,7 @@ const NOTIFY_DELAY: Duration = Duration::from_millis(50);
 const MAX_FEEDS: usize = 32;
 /// Longest name of a feed, in bytes.
 const MAX_NAME: usize = 64;
-/// Where the feeds are.
+/// Where the feeds are if nothing is said.
 pub const MOONLIGHT: &str = "https://arksine.github.io/moonlight/assets";
 
 /// Section `[announcements]`.
@@ -45,6 +45,8 @@ pub struct Options {
     pub subscriptions: Vec<String>,
     /// Whether feeds are fetched at all.
     pub enable_moonlight: bool,
+    /// Where they are fetched from: an address to which `/<feed>.xml` is added.
+    pub moonlight_url: String,
     /// Whether feeds are read from a folder instead.
     pub dev_mode: bool,
 }
@@ -61,8 +63,6 @@ pub struct Parts {
     pub spawner: Spawner,
     /// Where feeds are with `dev_mode`.
     pub folder: PathBuf,
-    /// Where they are otherwise.
-    pub url: String,
 }
 
 /// The announcements.
@@ -122,7 +122,7 @@ struct EntryId {
 impl Announcements {
     /// Begins to look for news.
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { options, storage, events, spawner, folder, url } = parts;
+        let Parts { options, storage, events, spawner, folder } = parts;
         let mut configured: Vec<String> = ALWAYS.map(str::to_owned).to_vec();
         for name in options.subscriptions.iter().map(|name| name.to_lowercase()) {
             match check_name(&name) {
@@ -133,7 +133,7 @@ impl Announcements {
         }
         let source = match (options.dev_mode, options.enable_moonlight) {
             (true, _) => Source::folder(folder),
-            (false, true) => Source::server(url),
+            (false, true) => Source::server(options.moonlight_url),
             (false, false) => Source::None,
         };
         let part = Arc::new(Self {

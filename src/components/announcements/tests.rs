@@ -11,15 +11,16 @@ struct Rig {
     part: Arc<Announcements>,
 }
 
-fn options(dev_mode: bool) -> Options {
+fn options(dev_mode: bool, url: &str) -> Options {
     Options {
         subscriptions: vec!["Mainsail".into(), "klipper".into(), "../x".into()],
         enable_moonlight: true,
+        moonlight_url: url.to_owned(),
         dev_mode,
     }
 }
 
-fn rig_on(bench: Bench, options: Options, url: &str) -> Rig {
+fn rig_on(bench: Bench, options: Options) -> Rig {
     let folder = bench.path().join("development");
     std::fs::create_dir_all(&folder).unwrap();
     let part = Announcements::new(Parts {
@@ -28,13 +29,12 @@ fn rig_on(bench: Bench, options: Options, url: &str) -> Rig {
         events: bench.events.clone(),
         spawner: bench.spawner.clone(),
         folder,
-        url: url.to_owned(),
     });
     Rig { bench, part }
 }
 
 fn rig() -> Rig {
-    rig_on(Bench::new(), options(true), "")
+    rig_on(Bench::new(), options(true, ""))
 }
 
 fn feed(prefix: &str, numbers: &[u32]) -> String {
@@ -152,7 +152,7 @@ fn dismissals_outlive_a_restart() {
     }
     let Rig { bench, part, .. } = first;
     drop(part);
-    let rig = rig_on(bench, options(true), "");
+    let rig = rig_on(bench, options(true, ""));
     // what is nearly due is back at once
     rig.bench.until(|| (rig.part.entries(false).unwrap().len() == 1).then_some(()));
     assert_eq!(rig.ids(false), ["org/moonraker/1"]);
@@ -236,7 +236,7 @@ fn feeds_come_from_a_server_once() {
             let _ = stream.write_all(answer.as_bytes());
         }
     });
-    let rig = rig_on(Bench::new(), options(false), &url);
+    let rig = rig_on(Bench::new(), options(false, &url));
     rig.bench.until(|| (rig.part.entries(true).unwrap().len() == 1).then_some(()));
     rig.settle();
     let updated = rig.call("update", json!({"subscriptions": ["moonraker"]})).unwrap();

@@ -142,8 +142,14 @@ impl Setup {
                 .replace("{port}", &self.address.port().to_string())
                 .replace("{dir}", &self.dir.path().display().to_string());
         }
+        // no test asks a server of the world for news
+        let quiet = if cfg!(feature = "announcements") && !self.sections.contains("[announcements]") {
+            "\n[announcements]\nenable_moonlight: False\n"
+        } else {
+            ""
+        };
         format!(
-            "[server]\nhost: {}\nport: {}\nklippy_uds_address: {}\n{}{}",
+            "[server]\nhost: {}\nport: {}\nklippy_uds_address: {}\n{}{}{quiet}",
             self.address.ip(),
             self.address.port(),
             self.klippy_socket().display(),
