@@ -12,10 +12,11 @@ fn expected(name: &str) -> Value {
     serde_json::from_slice(&std::fs::read(fixture(&scratch, name)).unwrap()).unwrap()
 }
 
+/// A namespace; its text where that holds half a surrogate pair, which a [`Value`] cannot.
 fn whole(storage: &Storage, namespace: &str) -> Value {
     storage
         .read(|view| view.whole_namespace(namespace))
-        .map_or(Value::Null, |text| serde_json::from_str(text.get()).unwrap())
+        .map_or(Value::Null, |text| serde_json::from_str(text.get()).unwrap_or_else(|_| text.get().into()))
 }
 
 fn jobs(storage: &Storage) -> Vec<Value> {
@@ -38,14 +39,17 @@ fn compare_jobs(found: &[Value], expected: &Value) {
     assert_eq!(found.len(), expected.len());
     for (found, expected) in found.iter().zip(expected) {
         for (name, value) in expected.as_object().unwrap().iter().filter(|(name, _)| *name != "exists") {
-            assert_eq!(&found[name], value, "{name} of {}", found["job_id"]);
+            // Moonraker writes the number 0 where there is no end
+            let unended = name == "end_time" && found[name].is_null() && value == 0.0;
+            assert!(unended || &found[name] == value, "{name} of {}: {found}", found["job_id"]);
         }
     }
 }
 
 fn compare_namespaces(storage: &Storage, expected: &Value, apart: &[&str]) {
     for (namespace, records) in expected["namespaces"].as_object().unwrap() {
-        if !apart.contains(&namespace.as_str()) {
+        // here a namespace without records is none
+        if !apart.contains(&namespace.as_str()) && records != &json!({}) {
             assert_eq!(&whole(storage, namespace), records, "namespace {namespace}");
         }
     }
