@@ -645,6 +645,10 @@ fn a_socket_that_appears_late_or_again_is_found() {
 fn a_shutdown_within_the_answer_to_a_subscription_is_a_shutdown() {
     let (sim, server) = ready();
     let mut client = server.websocket();
+    // the server's own subscriptions are through
+    eventually("temperatures", || {
+        server.get("/server/temperature_store").result()["extruder"].is_object().then_some(())
+    });
     sim.mute("objects/subscribe");
     sim.controls().clear_requests();
     let call = client.start("printer.objects.subscribe", json!({"objects": {"fan": null}}));
