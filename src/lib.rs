@@ -21,6 +21,7 @@ pub mod storage;
 pub mod api;
 pub mod job_fields;
 // floor 3
+pub mod auth;
 pub mod files;
 pub mod klippy;
 // floor 4

@@ -72,6 +72,8 @@ pub enum Event {
     NotifyOthers(Notification, u64),
     /// A client's connection ended.
     ConnectionClosed(Arc<Connection>),
+    /// A client lost its rights, because its user was logged out. Its connection goes on.
+    ConnectionLoggedOut(Arc<Connection>),
 }
 
 impl Event {
@@ -88,7 +90,8 @@ impl Event {
             | Self::PrintRequested(_)
             | Self::Job(_)
             | Self::JobsQueued
-            | Self::ConnectionClosed(_) => None,
+            | Self::ConnectionClosed(_)
+            | Self::ConnectionLoggedOut(_) => None,
         }
     }
 }

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "announcements")]
 pub mod announcements;
+pub mod authorization;
 #[cfg(test)]
 mod bench;
 pub mod connection;

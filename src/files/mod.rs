@@ -17,6 +17,7 @@ mod notice;
 mod ops;
 mod path;
 mod range;
+pub mod rights;
 mod roots;
 mod temp;
 mod told;

@@ -51,6 +51,13 @@ pub struct UploadTarget {
     pub checksum: Option<String>,
 }
 
+impl UploadTarget {
+    /// The name of the root.
+    pub fn root_name(&self) -> String {
+        if self.root.is_empty() { GCODES.to_owned() } else { self.root.to_lowercase() }
+    }
+}
+
 /// A file that is being received. Dropped before it is finished, it leaves nothing.
 #[derive(Debug)]
 pub struct Upload {
@@ -272,7 +279,7 @@ pub(super) struct Placed {
 
 /// The place that a form describes: inside its root, or it is refused.
 pub(super) fn destination(target: &UploadTarget) -> Result<RootPath> {
-    let root = if target.root.is_empty() { GCODES.to_owned() } else { target.root.to_lowercase() };
+    let root = target.root_name();
     let name = RelPath::parse(&target.filename)?;
     if name.is_root() || target.filename.ends_with('/') {
         return Err(Error::bad_request("The upload has no file name"));

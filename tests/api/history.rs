@@ -78,7 +78,7 @@ fn a_print_is_recorded_from_its_start_to_its_end() {
         &json!({"job_id": "000001", "status": "completed", "user": "_TRUSTED_USER_", "end_time": {"$min": 1_600_000_000},
             "print_duration": {"$min": 1}, "total_duration": {"$min": 1}, "filament_used": {"$min": 1}}),
     );
-    assert_eq!(list(&server, ""), [finished.clone()]);
+    assert_eq!(list(&server, ""), std::slice::from_ref(&finished));
     let job = server.get("/server/history/job?uid=1").result();
     assert_matches(&job, &json!({"job": {"job_id": "1", "status": "completed"}}));
     let totals = server.get("/server/history/totals").result()["job_totals"].clone();

@@ -8,7 +8,10 @@
 mod harness;
 mod sim;
 
+mod access;
+mod access_table;
 mod announcements;
+mod attacks;
 mod bad_input;
 mod cases;
 mod clients;
