@@ -29,12 +29,7 @@ pub(super) fn export(options: &ProcessOptions) -> ExitCode {
     run(&folder, |storage| {
         let left = export::write(storage, &path)?;
         println!("Written to {}.", path.display());
-        if left.long_keys > 0 {
-            println!("{} records have keys that are too long for Moonraker; they were left.", left.long_keys);
-        }
-        for name in left.namespaces {
-            println!("The namespace '{name}' was left: Moonraker's tool takes no more than a hundred.");
-        }
+        print!("{left}");
         Ok(ExitCode::SUCCESS)
     })
 }

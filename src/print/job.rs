@@ -146,11 +146,21 @@ impl Job {
     }
 }
 
-/// The events between two states. A print that was over before it was seen to begin has begun, too.
+/// The events between two states. Klippy reports four times a second, and a print may be shorter: one that was over
+/// before it was seen to begin has begun, too. When one print has followed another unseen, the state is the same
+/// and the rest tells: while nothing is printed Klippy changes neither the file nor the duration.
 fn events(previous: &JobStats, current: &JobStats) -> [Option<JobEvent>; 2] {
-    let goes_on = previous.filename == current.filename && current.total_duration > previous.total_duration;
+    let same_file = previous.filename == current.filename;
+    let goes_on = same_file && current.total_duration > previous.total_duration;
+    let same_print = match current.state {
+        JobState::Standby => true,
+        JobState::Printing | JobState::Paused => {
+            same_file && current.total_duration >= previous.total_duration
+        }
+        _ => same_file && current.total_duration == previous.total_duration,
+    };
     let event = match (previous.state, current.state) {
-        (old, new) if old == new => return [None, None],
+        (old, new) if old == new && same_print => return [None, None],
         (JobState::Paused, JobState::Printing) if goes_on => JobEvent::Resumed,
         (_, JobState::Printing) => JobEvent::Started,
         (_, JobState::Standby) => JobEvent::Standby,
@@ -159,7 +169,8 @@ fn events(previous: &JobStats, current: &JobStats) -> [Option<JobEvent>; 2] {
         (_, JobState::Error) => JobEvent::Error,
         (_, JobState::Cancelled) => JobEvent::Cancelled,
     };
-    let unseen = previous.state.is_idle() && !matches!(event, JobEvent::Started | JobEvent::Standby);
+    let between = previous.state.is_idle() || previous.state == current.state;
+    let unseen = between && !matches!(event, JobEvent::Started | JobEvent::Standby);
     [unseen.then_some(JobEvent::Started), Some(event)]
 }
 
@@ -201,7 +212,23 @@ mod tests {
             assert_eq!(after("printing", &[("state", &format!("\"{to}\""))]), [event]);
         }
         assert_eq!(after("printing", &[("total_duration", "11")]), []);
+        assert_eq!(after("paused", &[("total_duration", "11")]), []);
+        assert_eq!(after("complete", &[("filament_used", "11")]), []);
+        assert_eq!(after("standby", &[("filename", "\"b\"")]), []);
         assert_eq!(after("printing", &[("state", "\"unheard of\""), ("filename", "null")]), []);
+    }
+
+    #[test]
+    fn a_print_that_nobody_saw_is_seen() {
+        use JobEvent::*;
+        for (state, event) in [("complete", Complete), ("error", Error), ("cancelled", Cancelled)] {
+            assert_eq!(after(state, &[("filename", "\"b\"")]), [Started, event]);
+            assert_eq!(after(state, &[("total_duration", "9.5")]), [Started, event]);
+            assert_eq!(after(state, &[("total_duration", "10.5")]), [Started, event]);
+        }
+        assert_eq!(after("printing", &[("filename", "\"b\""), ("total_duration", "11")]), [Started]);
+        assert_eq!(after("printing", &[("total_duration", "0.5")]), [Started]);
+        assert_eq!(after("paused", &[("total_duration", "0.5")]), [Started, Paused]);
     }
 
     #[test]

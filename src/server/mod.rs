@@ -278,7 +278,7 @@ async fn open_storage(paths: &Paths, warnings: &Warnings) -> (Storage, storage::
         Ok((storage, report)) => {
             report.warnings.iter().for_each(|text| warnings.add(text.clone()));
             #[cfg(feature = "import")]
-            move_in(paths, &storage, report.created, warnings).await;
+            move_in(paths, &storage, warnings).await;
             (storage, report)
         }
         Err(error) => {
@@ -300,7 +300,7 @@ async fn close_interrupted(storage: &Storage) {
 
 /// Takes over the database of the Moonraker that ran on this data folder before (spec database.md §1).
 #[cfg(feature = "import")]
-async fn move_in(paths: &Paths, storage: &Storage, created: bool, warnings: &Warnings) {
+async fn move_in(paths: &Paths, storage: &Storage, warnings: &Warnings) {
     let mut folders = vec![paths.data_path.join("database")];
     if paths.is_default_data_path
         && let Some(home) = std::env::home_dir()
@@ -308,10 +308,10 @@ async fn move_in(paths: &Paths, storage: &Storage, created: bool, warnings: &War
         folders.push(home.join(".moonraker_database"));
     }
     let moved = storage.clone();
-    let moved = smol::unblock(move || storage::import::first_start(&moved, created, &folders));
+    let moved = smol::unblock(move || storage::import::first_start(&moved, &folders));
     match moved.await {
         Ok(None) => {}
-        Ok(Some(report)) => log::info!("Moved in from Moonraker:\n{report}"),
+        Ok(Some((source, report))) => log::info!("Moved in from Moonraker's {source}:\n{report}"),
         Err(error) => warnings.add(format!("Moonraker's database could not be taken over: {error}")),
     }
 }

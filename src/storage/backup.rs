@@ -6,8 +6,6 @@
 //! then the last one is empty, too, and bears the SHA-256 of all lines before it, so that a damaged backup is known
 //! as such. Moonraker's tool takes both for namespaces.
 
-#[cfg(feature = "import")]
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::ops::ControlFlow;
@@ -52,20 +50,29 @@ pub(super) fn write_file(path: &Path, view: &Parts<'_>) -> Result<()> {
     })
 }
 
-/// Keys and values, as they are to be written.
+/// Takes a record on its way into a backup.
 #[cfg(feature = "import")]
-pub(super) type Records = Vec<(Vec<u8>, Vec<u8>)>;
+pub(super) type Put<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<()>;
 
-/// Writes a backup of the plain form, atomically: namespace by namespace.
+/// Writes a backup of the plain form, atomically. `records` gives the records of a namespace: once to be counted and
+/// once to be written, so that they need not be held in memory.
 #[cfg(feature = "import")]
-pub(super) fn write_plain(path: &Path, namespaces: &BTreeMap<String, Records>) -> Result<()> {
+pub(super) fn write_plain(
+    path: &Path,
+    namespaces: &[String],
+    records: impl Fn(&str, Put<'_>) -> Result<()>,
+) -> Result<()> {
     disk::replace(path, |file| {
         let mut out = Hashing { out: BufWriter::new(file), hash: Sha256::new() };
         out.line(HEADER, format!("namespace_count={}", namespaces.len()).as_bytes())?;
-        for (name, records) in namespaces {
-            let count = format!("entries={}", records.len());
-            out.line(&[NAMESPACE, name.as_bytes()].concat(), count.as_bytes())?;
-            records.iter().try_for_each(|(key, value)| out.line(key, value))?;
+        for name in namespaces {
+            let mut count = 0u64;
+            records(name, &mut |_, _| {
+                count += 1;
+                Ok(())
+            })?;
+            out.line(&[NAMESPACE, name.as_bytes()].concat(), format!("entries={count}").as_bytes())?;
+            records(name, &mut |key, value| out.line(key, value))?;
         }
         out.out.flush().map_err(|error| Error::io(format_args!("write '{}'", path.display()), error))
     })

@@ -25,6 +25,7 @@ mod files;
 mod history;
 mod job_queue;
 mod klippy_link;
+mod moving;
 mod notifications;
 mod printer;
 mod restart;

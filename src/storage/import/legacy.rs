@@ -1,6 +1,7 @@
 //! The layout of Moonraker before v0.9: everything in namespaces (spec database.md §6).
 
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::sink::Sink;
@@ -12,6 +13,8 @@ use crate::storage::{Access, Result, record};
 /// A print of the namespace `history`. What is missing has the values that v0.10 gives it.
 #[derive(Deserialize)]
 struct Job {
+    /// Only in exports of Perigee's; Moonraker numbers prints anew when it moves.
+    job_id: Option<Value>,
     user: Option<String>,
     filename: Option<String>,
     status: Option<String>,
@@ -94,7 +97,7 @@ pub(super) fn take(namespace: &str, key: &[u8], value: &[u8], sink: &mut Sink<'_
     let unknown = |error: serde_json::Error| format!("record '{key}' of '{namespace}': {error}");
     let taken = match (namespace, key) {
         ("authorized_users", _) => serde_json::from_str(&text).map(|user| take_user(user, sink)),
-        ("history", _) => serde_json::from_str::<Job>(&text).map(|job| sink.job(None, job.into())),
+        ("history", _) => serde_json::from_str(&text).map(|job| take_job(job, sink)),
         ("moonraker", "history") => serde_json::from_str(&text).map(|totals| take_totals(totals, sink)),
         ("moonraker", "database") => serde_json::from_str(&text).map(|own| take_own(own, sink)),
         ("moonraker", "database_version") => Ok(Ok(())),
@@ -104,6 +107,10 @@ pub(super) fn take(namespace: &str, key: &[u8], value: &[u8], sink: &mut Sink<'_
         sink.problem(unknown(error));
         Ok(())
     })
+}
+
+fn take_job(job: Job, sink: &mut Sink<'_>) -> Result<()> {
+    sink.job(job.job_id.as_ref().and_then(Value::as_u64), job.into())
 }
 
 fn take_user(user: OldUser, sink: &mut Sink<'_>) -> Result<()> {

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lmdb_file::{Damage, LmdbFile};
 use super::sqlite_file;
-use super::{BackupEntry, Error, KeyPath, ReadDocuments, Result, Storage, backup};
+use super::{BackupEntry, Error, Kind, ReadDocuments, Result, Storage, backup};
 use crate::json;
 use sink::Sink;
 
@@ -51,6 +51,8 @@ impl Source {
     /// NotFound when there is nothing, BadRequest for a file of another kind.
     pub fn find(path: &Path) -> Result<Self> {
         let io = |error| Error::io(format_args!("open '{}'", path.display()), error);
+        // the path is noted, and looked at again by a process that may run elsewhere
+        let path = &path.canonicalize().map_err(io)?;
         if std::fs::metadata(path).map_err(io)?.is_dir() {
             let inside = [path.to_owned(), path.join("database")];
             let found = inside.iter().find_map(|folder| Self::in_folder(folder));
@@ -99,11 +101,27 @@ impl fmt::Display for Source {
     }
 }
 
-/// Takes over what a source holds and Perigee does not have yet.
+/// Takes over what a source holds and Perigee does not have yet. Should it be cut off, the next start goes on.
 ///
 /// # Errors
 /// When the source cannot be read or the database not be written; what was taken by then stays.
 pub fn run(storage: &Storage, source: &Source) -> Result<Report> {
+    let outcome = run_noted(storage, source);
+    // whoever named a source that cannot be used was told so, and need not hear of it at every start
+    if outcome.as_ref().is_err_and(|error| error.kind() == Kind::BadRequest) {
+        write_note(storage, source, true)?;
+    }
+    outcome
+}
+
+fn run_noted(storage: &Storage, source: &Source) -> Result<Report> {
+    write_note(storage, source, false)?;
+    let report = take_all(storage, source)?;
+    write_note(storage, source, true)?;
+    Ok(report)
+}
+
+fn take_all(storage: &Storage, source: &Source) -> Result<Report> {
     let mut sink = Sink::new(storage)?;
     match source {
         Source::Sqlite(path) => sqlite::read(path, &mut sink)?,
@@ -153,34 +171,29 @@ struct Note {
     finished: bool,
 }
 
-/// Moves in at the first start on a data folder of Moonraker's: `created` says that there was no database of
-/// Perigee's, `folders` are looked into in their order. Also ends a move that was cut off. None when there is
-/// nothing to do.
+/// Moves in at the first start on a data folder of Moonraker's: `folders` are looked into in their order when the
+/// database is empty. Also ends a move that was cut off. None when there is nothing to do.
 ///
 /// # Errors
-/// As [`run`]. The next start tries again.
-pub fn first_start(storage: &Storage, created: bool, folders: &[PathBuf]) -> Result<Option<Report>> {
-    let key = KeyPath::record_key(NOTE.1)?;
-    let note = storage.read(|view| match view.item(NOTE.0, &key) {
-        Ok(note) => Ok(serde_json::from_str::<Note>(note.get()).ok()),
-        Err(error) if error.status() == 404 => Ok(None),
-        Err(error) => Err(error),
+/// As [`run`], and NotFound when the source of a move that was cut off has gone. The next start tries again.
+pub fn first_start(storage: &Storage, folders: &[PathBuf]) -> Result<Option<(Source, Report)>> {
+    // A new file is no sign: a start that was killed before it wrote anything leaves one, too.
+    let (note, empty) = storage.read(|view| {
+        let empty = view.namespaces()?.is_empty() && view.tables()?.is_empty();
+        Ok((view.record(NOTE.0, NOTE.1)?, empty))
     })?;
-    let source = match note {
+    let source = match note.and_then(|note| serde_json::from_str::<Note>(note.get()).ok()) {
         Some(Note { finished: true, .. }) => return Ok(None),
-        Some(Note { source, .. }) => Source::find(Path::new(&source)).ok(),
-        None if created => folders.iter().find_map(|folder| Source::in_folder(folder)),
+        Some(Note { source, .. }) => Some(Source::find(Path::new(&source))?),
+        None if empty => folders.iter().find_map(|folder| Source::in_folder(folder)),
         None => None,
     };
     let Some(source) = source else { return Ok(None) };
-    let note = |finished| Note { source: source.path().to_string_lossy().into_owned(), finished };
-    write_note(storage, &note(false))?;
-    let report = run(storage, &source)?;
-    write_note(storage, &note(true))?;
-    Ok(Some(report))
+    let report = run_noted(storage, &source)?;
+    Ok(Some((source, report)))
 }
 
-fn write_note(storage: &Storage, note: &Note) -> Result<()> {
-    let note = json::to_raw(note);
+fn write_note(storage: &Storage, source: &Source, finished: bool) -> Result<()> {
+    let note = json::to_raw(&Note { source: source.path().to_string_lossy().into_owned(), finished });
     storage.write_blocking(move |writer| writer.put_record(NOTE.0, NOTE.1, &note))
 }
