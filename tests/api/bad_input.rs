@@ -6,11 +6,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use serde_json::{Value, json};
 
 use crate::harness::rpc::{Received, Wire};
-use crate::harness::{Multipart, PATIENCE, Perigee, Request, Setup, eventually};
+use crate::harness::{Multipart, Noise, PATIENCE, Perigee, Request, Setup, SmallDisk, eventually};
 use crate::sim::Sim;
 
 const DEPTH: usize = 10_000;
@@ -150,26 +149,10 @@ fn more_calls_at_once_than_there_is_room_for() {
     assert_eq!(other.call("printer.gcode.script", json!({"script": "M117"})), "ok");
 }
 
-/// Small noise, the same in each run.
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
-    }
-}
-
 #[test]
 fn messages_that_went_wrong_on_the_way() {
     let server = Setup::new().file("gcodes/a.gcode", "G28\n").start();
-    let mut noise = Noise(0x5eed);
+    let mut noise = Noise::new(0x5eed);
     let samples = [
         json!({"jsonrpc": "2.0", "method": "server.files.zip", "params": {"items": ["gcodes/a.gcode"], "dest": "config/a.zip"}, "id": 1}),
         json!({"jsonrpc": "2.0", "method": "printer.objects.subscribe", "params": {"objects": {"toolhead": ["position"], "fan": null}}, "id": "x"}),
@@ -211,7 +194,7 @@ fn messages_that_went_wrong_on_the_way() {
 #[test]
 fn forms_that_went_wrong_on_the_way() {
     let server = Perigee::start();
-    let mut noise = Noise(0xf0f0);
+    let mut noise = Noise::new(0xf0f0);
     for _ in 0..150 {
         let mut body = Multipart::new()
             .text("root", "config")
@@ -240,7 +223,7 @@ fn forms_that_went_wrong_on_the_way() {
 #[test]
 fn noise_on_the_sockets() {
     let server = Perigee::start();
-    let mut noise = Noise(0xbad);
+    let mut noise = Noise::new(0xbad);
     for _ in 0..60 {
         let bytes: Vec<u8> = (0..noise.below(5000)).map(|_| noise.next() as u8).collect();
         let mut http = server.connect();
@@ -254,32 +237,10 @@ fn noise_on_the_sockets() {
     eventually("all to be forgotten", || (server.info()["websocket_count"] == 0).then_some(()));
 }
 
-/// A small file system over a folder, for as long as it lives.
-struct SmallDisk(std::path::PathBuf);
-
-impl SmallDisk {
-    fn over(folder: &std::path::Path) -> Option<Self> {
-        fs::create_dir_all(folder).unwrap();
-        match mount(Some("none"), folder, Some("tmpfs"), MsFlags::empty(), Some("size=24m")) {
-            Ok(()) => Some(Self(folder.to_owned())),
-            Err(error) => {
-                println!("skipped: no small disk can be made here ({error})");
-                None
-            }
-        }
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = umount2(&self.0, MntFlags::MNT_DETACH);
-    }
-}
-
 #[test]
 fn a_full_disk_is_said_and_keeps_what_is_there() {
     let setup = Setup::new();
-    let Some(_disk) = SmallDisk::over(&setup.data().join("gcodes")) else { return };
+    let Some(_disk) = SmallDisk::over(&setup.data().join("gcodes"), 24) else { return };
     let server = setup.start();
     server.upload("gcodes", "a.gcode", "old").expect(201);
     let large = vec![b'x'; 32 << 20];

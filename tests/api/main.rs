@@ -17,6 +17,7 @@ mod cases;
 mod clients;
 mod command_line;
 mod config;
+mod crash;
 mod demo;
 mod description;
 mod download;

@@ -4,10 +4,12 @@
 pub mod case;
 pub mod http;
 pub mod multipart;
+pub mod noise;
 pub mod pattern;
 pub mod rpc;
 pub mod seed;
 pub mod server;
+pub mod small_disk;
 pub mod temp;
 pub mod unix_socket;
 pub mod websocket;
@@ -16,8 +18,10 @@ use std::time::{Duration, Instant};
 
 pub use http::{Http, Request, Response};
 pub use multipart::Multipart;
+pub use noise::Noise;
 pub use rpc::{Client, RpcError};
 pub use server::{Perigee, Setup};
+pub use small_disk::SmallDisk;
 pub use temp::TempDir;
 pub use unix_socket::UnixClient;
 pub use websocket::WsClient;

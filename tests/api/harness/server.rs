@@ -442,11 +442,22 @@ impl Perigee {
     /// Starts it again with the same folders and arguments.
     #[track_caller]
     pub fn start_again(&mut self) {
+        self.spawn_again();
+        self.wait_until_up();
+    }
+
+    /// Starts it again, and kills it after this time, whatever it does then.
+    pub fn start_and_kill(&mut self, after: Duration) {
+        self.spawn_again();
+        std::thread::sleep(after);
+        self.kill();
+    }
+
+    fn spawn_again(&mut self) {
         let output = File::options().append(true).open(self.setup.dir.join("output.log")).expect("a log");
         let errors = output.try_clone().expect("a second handle");
         self.child =
             self.setup.command().stdin(Stdio::null()).stdout(output).stderr(errors).spawn().expect("a start");
-        self.wait_until_up();
     }
 }
 
