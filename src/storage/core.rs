@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use super::environment::{Environment, Failure, Sync};
+use super::disk;
+use super::environment::{Environment, Failure, Purpose};
 use super::error::{Error, Kind, Result};
 use super::view::{Pending, Reader, Snapshot};
 use crate::sync::lock;
@@ -15,6 +16,7 @@ const MAX_TRIES: usize = 12;
 pub(super) struct Core {
     path: PathBuf,
     limit: usize,
+    purpose: Purpose,
     state: Mutex<Option<Open>>,
     /// Why there is nothing, if it is not because of [`Core::close`].
     reason: Option<Error>,
@@ -34,14 +36,15 @@ impl Open {
 
 impl Core {
     /// Opens the file at `path`. `limit` bounds the map, in bytes.
-    pub(super) fn open(path: &Path, limit: usize) -> Result<Self> {
-        let open = Open::new(Environment::open(path, Sync::EveryCommit)?)?;
-        Ok(Self { path: path.to_owned(), limit, state: Mutex::new(Some(open)), reason: None })
+    pub(super) fn open(path: &Path, limit: usize, purpose: Purpose) -> Result<Self> {
+        let open = Open::new(Environment::open(path, purpose)?)?;
+        Ok(Self { path: path.to_owned(), limit, purpose, state: Mutex::new(Some(open)), reason: None })
     }
 
     /// Stands for a file that could not be opened.
     pub(super) fn closed(reason: Error) -> Self {
-        Self { path: PathBuf::new(), limit: 0, state: Mutex::new(None), reason: Some(reason) }
+        let purpose = Purpose::Reading;
+        Self { path: PathBuf::new(), limit: 0, purpose, state: Mutex::new(None), reason: Some(reason) }
     }
 
     fn unavailable(&self) -> Error {
@@ -81,6 +84,7 @@ impl Core {
                     self.renew(|open| unsafe { open.grow(pending.bytes(), self.limit) })?
                 }
                 Err(Failure::Stuck) => self.swap(|| Ok(()))?,
+                Err(Failure::Short(error)) => return Err(disk::cut_short(&self.path, error)),
                 Err(Failure::Other(error)) => return Err(error),
             }
         }
@@ -108,7 +112,10 @@ impl Core {
             return Err(self.unavailable());
         }
         let outcome = exchange();
-        *state = Some(Open::new(Environment::open(&self.path, Sync::EveryCommit)?)?);
+        // a disk that went read-only can be read all the same
+        let environment = Environment::open(&self.path, self.purpose)
+            .or_else(|error| Environment::open(&self.path, Purpose::Reading).map_err(|_| error))?;
+        *state = Some(Open::new(environment)?);
         outcome
     }
 

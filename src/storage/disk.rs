@@ -1,9 +1,13 @@
 //! Files that are either the old one or the new one, whenever the power fails.
 
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::{Error, Result};
+
+/// What a change of one record writes, in bytes: a few pages.
+const SMALL_WRITE: u64 = 64 << 10;
 
 /// Lets `write` fill a file beside `path`, syncs it, and puts it in `path`'s place.
 pub(super) fn replace(path: &Path, write: impl FnOnce(&File) -> Result<()>) -> Result<()> {
@@ -14,6 +18,17 @@ pub(super) fn replace(path: &Path, write: impl FnOnce(&File) -> Result<()>) -> R
         file.sync_all().map_err(io)
     });
     written.and_then(|()| rename(&temporary, path)).inspect_err(|_| drop(std::fs::remove_file(&temporary)))
+}
+
+/// The error of a write to the database at `path` of which the disk took a part only: it is full if there is no room
+/// for as much as a small write needs.
+pub(super) fn cut_short(path: &Path, error: io::Error) -> Error {
+    // the types of these differ between 32 and 64 bit targets
+    #[allow(clippy::unnecessary_cast)]
+    let room = nix::sys::statvfs::statvfs(path)
+        .map_or(u64::MAX, |disk| disk.blocks_available() as u64 * disk.fragment_size() as u64);
+    let error = if room < SMALL_WRITE { io::ErrorKind::StorageFull.into() } else { error };
+    Error::io("use the database", error)
 }
 
 /// Renames, and makes the new name durable.

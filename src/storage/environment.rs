@@ -20,6 +20,7 @@
 //! meta page in force. Without `WRITE_MAP` the map is read-only, so a stray pointer cannot damage the file, and a
 //! full disk is an error of `pwrite`, not a SIGBUS.
 
+use std::io;
 use std::path::Path;
 
 use heed::{Env, EnvFlags, EnvOpenOptions, MdbError, WithoutTls};
@@ -40,6 +41,8 @@ pub(super) enum Failure {
     MapFull,
     /// LMDB will not write until the environment is opened anew (a meta page could not be written).
     Stuck,
+    /// The disk took a part of them. LMDB does not ask why: it may be full, or broken.
+    Short(io::Error),
     /// Anything else.
     Other(Error),
 }
@@ -49,18 +52,21 @@ impl From<heed::Error> for Failure {
         match error {
             heed::Error::Mdb(MdbError::MapFull) => Self::MapFull,
             heed::Error::Mdb(MdbError::Panic | MdbError::BadTxn) => Self::Stuck,
+            heed::Error::Io(error) if error.raw_os_error() == Some(libc::EIO) => Self::Short(error),
             other => Self::Other(other.into()),
         }
     }
 }
 
-/// Whether commits reach the disk before they return.
+/// What an environment is opened for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sync {
-    /// Yes.
-    EveryCommit,
-    /// For a file that nobody uses yet: its builder syncs it once, at the end.
-    AtTheEnd,
+pub(super) enum Purpose {
+    /// Reading only: the disk lets nobody write.
+    Reading,
+    /// Writing; every commit reaches the disk before it returns.
+    Writing,
+    /// Filling a file that nobody uses yet: its builder syncs it once, at the end.
+    Building,
 }
 
 /// An open environment and its one tree. Clones share it.
@@ -68,16 +74,19 @@ pub(super) enum Sync {
 pub(super) struct Environment {
     env: Env<WithoutTls>,
     tree: Tree,
+    purpose: Purpose,
 }
 
 impl Environment {
     /// Opens the file at `path`, which may be missing. No other process may have it open.
-    pub(super) fn open(path: &Path, sync: Sync) -> Result<Self> {
+    pub(super) fn open(path: &Path, purpose: Purpose) -> Result<Self> {
         let size = std::fs::metadata(path).map_or(0, |found| usize::try_from(found.len()).unwrap_or(MAX_MAP));
         let mut flags = EnvFlags::NO_SUB_DIR | EnvFlags::NO_LOCK | EnvFlags::NO_READ_AHEAD;
-        if sync == Sync::AtTheEnd {
-            flags |= EnvFlags::NO_SYNC;
-        }
+        flags |= match purpose {
+            Purpose::Reading => EnvFlags::READ_ONLY,
+            Purpose::Writing => EnvFlags::empty(),
+            Purpose::Building => EnvFlags::NO_SYNC,
+        };
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
         options.map_size(round_up(size.saturating_add(size / 2).max(FIRST_MAP)));
         // SAFETY: the rules of NO_LOCK are kept, see the module's documentation; NO_SYNC is only used for a file
@@ -86,13 +95,15 @@ impl Environment {
             options.flags(flags);
             options.open(path)
         };
-        let env = env.map_err(|error| {
-            Error::failed(format!("Failed to open '{}'", path.display())).caused_by(error)
+        let what = format_args!("open '{}'", path.display());
+        let env = env.map_err(|error| match error {
+            heed::Error::Io(error) => Error::io(what, error),
+            other => Error::failed(format!("Failed to {what}")).caused_by(other),
         })?;
         let txn = env.read_txn()?;
         let tree = env.open_database(&txn, None)?.ok_or_else(|| Error::failed("The database has no root"))?;
         drop(txn);
-        Ok(Self { env, tree })
+        Ok(Self { env, tree, purpose })
     }
 
     /// The state after the last commit.
@@ -105,6 +116,12 @@ impl Environment {
         &self,
         changes: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
     ) -> std::result::Result<(), Failure> {
+        if self.purpose == Purpose::Reading {
+            return Err(Failure::Other(Error::io(
+                "use the database",
+                io::ErrorKind::ReadOnlyFilesystem.into(),
+            )));
+        }
         let mut txn = self.env.write_txn()?;
         for (key, value) in changes {
             match value {
@@ -139,7 +156,7 @@ impl Environment {
         self.env.info().map_size
     }
 
-    /// Syncs a file that was built with [`Sync::AtTheEnd`].
+    /// Syncs a file that was built with [`Purpose::Building`].
     pub(super) fn sync(&self) -> Result<()> {
         Ok(self.env.force_sync()?)
     }

@@ -52,9 +52,10 @@ pub use table::{Rows, Table, id, number, scan_table};
 pub use view::{MAX_VALUE, MAX_WRITE, Read, Reader, Writer};
 
 use self::core::Core;
+use environment::Purpose;
 use group::{Call, Group, MAX_QUEUED};
 use guard::Guards;
-use lock::DirLock;
+use lock::{DirLock, Owner};
 
 /// The file's name in the database folder.
 pub const FILE_NAME: &str = "perigee.mdb";
@@ -96,18 +97,26 @@ pub struct Compaction {
 
 impl Storage {
     /// Opens the database in the folder `dir`, which is made if it is missing. Checks the file first and repairs
-    /// what it can; the report says what was done.
+    /// what it can; the report says what was done. On a disk that is read-only (the kernel makes it so after errors)
+    /// it can be read, and every write fails.
     ///
     /// # Errors
     /// Unavailable when another process uses it; Failed or Full when the disk does not let us.
     pub fn open(dir: &Path, options: &Options) -> Result<(Self, OpenReport)> {
         std::fs::create_dir_all(dir)
             .map_err(|error| Error::io(format_args!("create '{}'", dir.display()), error))?;
-        let (lock, unclean) = DirLock::take(&dir.join(LOCK_NAME))?;
+        let (lock, Owner { unclean, read_only }) = DirLock::take(&dir.join(LOCK_NAME))?;
         let mut report = OpenReport { unclean, ..OpenReport::default() };
         let path = dir.join(FILE_NAME);
-        open::prepare(&path, options.backups.as_deref(), &mut report)?;
-        let core = Core::open(&path, options.limit)?;
+        let core = if read_only {
+            open::check(&path)
+                .map_err(|damage| Error::failed("The database is damaged").caused_by(damage))?;
+            report.warnings.push("The disk is read-only: nothing new is remembered.".into());
+            Core::open(&path, options.limit, Purpose::Reading)?
+        } else {
+            open::prepare(&path, options.backups.as_deref(), &mut report)?;
+            Core::open(&path, options.limit, Purpose::Writing)?
+        };
         if report.created {
             disk::sync_parent(&path)?;
         }

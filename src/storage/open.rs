@@ -56,7 +56,8 @@ pub(super) fn prepare(path: &Path, backups: Option<&Path>, report: &mut OpenRepo
     }
 }
 
-fn check(path: &Path) -> std::result::Result<LmdbFile, Damage> {
+/// A file that is whole.
+pub(super) fn check(path: &Path) -> std::result::Result<LmdbFile, Damage> {
     let file = LmdbFile::open(path)?;
     file.check(0)?;
     Ok(file)

@@ -1,9 +1,9 @@
 //! Building a database file from entries: compaction, restoring, and taking over a file of another machine.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::disk;
-use super::environment::{Environment, Failure, MAX_MAP, Sync};
+use super::environment::{Environment, Failure, MAX_MAP, Purpose};
 use super::error::{Error, Result};
 
 /// A transaction of the builder is committed when it holds this many bytes.
@@ -11,6 +11,7 @@ const BATCH: usize = 256 << 10;
 
 /// Takes entries for the new file.
 pub(super) struct Builder {
+    target: PathBuf,
     environment: Environment,
     entries: Vec<(Vec<u8>, Vec<u8>)>,
     bytes: usize,
@@ -30,6 +31,7 @@ impl Builder {
                 Ok(()) => break,
                 // SAFETY: the builder alone has the environment, and its transaction is over.
                 Err(Failure::MapFull) => unsafe { self.environment.grow(self.bytes, MAX_MAP) }?,
+                Err(Failure::Short(error)) => return Err(disk::cut_short(&self.target, error)),
                 Err(Failure::Other(error)) => return Err(error),
                 Err(Failure::Stuck) => return Err(Error::failed("The new database could not be written")),
             }
@@ -44,8 +46,8 @@ impl Builder {
 /// disk when this returns; after an error there is none.
 pub(super) fn build(target: &Path, fill: impl FnOnce(&mut Builder) -> Result<()>) -> Result<()> {
     let _ = std::fs::remove_file(target);
-    let environment = Environment::open(target, Sync::AtTheEnd)?;
-    let mut builder = Builder { environment, entries: Vec::new(), bytes: 0 };
+    let environment = Environment::open(target, Purpose::Building)?;
+    let mut builder = Builder { target: target.to_owned(), environment, entries: Vec::new(), bytes: 0 };
     let built = fill(&mut builder).and_then(|()| builder.flush()).and_then(|()| builder.environment.sync());
     builder.environment.close();
     built.and_then(|()| disk::sync_parent(target)).inspect_err(|_| drop(std::fs::remove_file(target)))

@@ -453,3 +453,35 @@ fn a_download_of_a_file_that_shrinks_ends() {
     assert!(rest.len() < 32 << 20);
     server.get("/server/info").expect(200);
 }
+
+#[test]
+fn keys_and_values_beyond_all_measure_leave_the_database_as_it_is() {
+    let server = Perigee::start();
+    let put = |namespace: &str, key: &Value, value: &str| {
+        let body = format!("{{\"namespace\":\"{namespace}\",\"key\":{key},\"value\":{value}}}");
+        server.send(&Request::post("/server/database/item").body("application/json", body))
+    };
+    put("t", &json!("k"), "1").expect(200);
+    let before = server.memory().0;
+    let (long, many) = ("k".repeat(1 << 20), vec!["a"; 100_000]);
+    let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+    let objects = |levels: usize| "{\"a\":".repeat(levels) + "1" + &"}".repeat(levels);
+    for key in [json!(long), json!([long]), json!(["k", long, "x"]), json!(many), json!(many.join("."))] {
+        let status = put("t", &key, "1").status;
+        // a long name inside a document is as good as any other
+        assert_eq!(status, if key[0] == "k" { 200 } else { 400 }, "{:.40}", key.to_string());
+    }
+    put("t", &json!("k"), "1").expect(200);
+    put(&long, &json!("k"), "1").error(400);
+    for value in [deep(10_000), objects(10_000), deep(1_000_000)] {
+        put("t", &json!("k"), &value).error(400);
+        put("t", &json!("k.a"), &value).error(400);
+    }
+    // what fits alone may not fit below something else
+    put("t", &json!(vec!["a"; 60]), &objects(60)).error(400);
+    put("t", &json!("k"), &format!("\"{}\"", "x".repeat(5 << 20))).error(400);
+    let whole = server.get("/server/database/item?namespace=t").result();
+    assert_eq!(whole["value"], json!({"k": 1}));
+    let grown = server.memory().0.saturating_sub(before);
+    assert!(grown < 24 << 20, "memory grew by {grown} bytes");
+}

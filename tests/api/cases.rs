@@ -27,6 +27,7 @@ cases! {
     announcements
     arguments
     cors
+    database
     files
     files_read_only
     history

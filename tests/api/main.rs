@@ -20,6 +20,7 @@ mod config;
 mod crash;
 mod demo;
 mod description;
+mod disk;
 mod download;
 mod end_to_end;
 mod files;

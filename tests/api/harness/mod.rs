@@ -21,7 +21,7 @@ pub use multipart::Multipart;
 pub use noise::Noise;
 pub use rpc::{Client, RpcError};
 pub use server::{Perigee, Setup};
-pub use small_disk::SmallDisk;
+pub use small_disk::{FileDisk, SmallDisk};
 pub use temp::TempDir;
 pub use unix_socket::UnixClient;
 pub use websocket::WsClient;
