@@ -256,4 +256,4 @@ fn end_of_value(bytes: &[u8], from: usize) -> usize {
 
 #[cfg(test)]
 #[path = "document_tests.rs"]
-mod tests;
+pub(super) mod tests;

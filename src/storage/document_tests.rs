@@ -45,7 +45,7 @@ fn white_space_goes_and_strings_stay() {
     assert_eq!(minify("{ \"a b\" :\t[ 1 , \" \\\" \" ]\n}"), r#"{"a b":[1," \" "]}"#);
 }
 
-fn any_json() -> impl Strategy<Value = Value> {
+pub(in crate::storage) fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
@@ -61,12 +61,12 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-fn any_path() -> impl Strategy<Value = Vec<Segment>> {
+pub(in crate::storage) fn any_path() -> impl Strategy<Value = Vec<Segment>> {
     let segment = prop_oneof![4 => "[abc\"\\\\]{1,2}".prop_map(Segment::Name), 1 => (-3i64..4).prop_map(Segment::Index)];
     prop::collection::vec(segment, 1..5)
 }
 
-fn model_get<'a>(value: &'a Value, path: &[Segment]) -> Option<&'a Value> {
+pub(in crate::storage) fn model_get<'a>(value: &'a Value, path: &[Segment]) -> Option<&'a Value> {
     path.iter().try_fold(value, |value, segment| match (value, segment) {
         (Value::Object(map), Segment::Name(name)) => map.get(name),
         (Value::Array(list), Segment::Index(index)) => {
@@ -77,7 +77,11 @@ fn model_get<'a>(value: &'a Value, path: &[Segment]) -> Option<&'a Value> {
     })
 }
 
-fn model_insert(value: &mut Value, path: &[Segment], new: Value) -> Result<(), NotAnObject> {
+pub(in crate::storage) fn model_insert(
+    value: &mut Value,
+    path: &[Segment],
+    new: Value,
+) -> Result<(), NotAnObject> {
     let Some((segment, rest)) = path.split_first() else {
         *value = new;
         return Ok(());
@@ -86,7 +90,7 @@ fn model_insert(value: &mut Value, path: &[Segment], new: Value) -> Result<(), N
     model_insert(map.entry(name_of(segment)).or_insert_with(|| Value::Object(Map::new())), rest, new)
 }
 
-fn model_remove(value: &mut Value, path: &[Segment]) -> Option<Value> {
+pub(in crate::storage) fn model_remove(value: &mut Value, path: &[Segment]) -> Option<Value> {
     let (last, way) = path.split_last()?;
     model_get(value, path)?;
     let mut value = value;

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use smol::block_on;
 
+use super::document::tests::{any_json, any_path};
 use super::scratch::Scratch;
 use super::*;
 
@@ -355,84 +356,101 @@ fn a_commit_that_did_not_arrive_whole_is_taken_back() {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Put(String, String, u8),
-    Delete(String, String),
+    Put(usize, Vec<Segment>, Value),
+    Delete(usize, Vec<Segment>),
     Restart,
     Compact,
 }
 
+/// Names that are the beginnings of each other.
+const NAMESPACES: [&str; 4] = ["m", "mm", "mn", "n"];
+
 fn step() -> impl Strategy<Value = Step> {
-    let key = "[ab]{1,2}(\\.[ab]){0,2}";
+    // mostly few names, so that they meet; else any names and indices
+    let near = prop::collection::vec("[ab]{1,2}".prop_map(Segment::Name), 1..4);
+    let way = || prop_oneof![3 => near.clone(), 1 => any_path()];
+    let value = || prop_oneof![1 => any::<u8>().prop_map(Value::from), 1 => any_json()];
+    let namespace = || 0..NAMESPACES.len();
     prop_oneof![
-        8 => ("[mn]{1,2}", key, any::<u8>()).prop_map(|(n, k, v)| Step::Put(n, k, v)),
-        4 => ("[mn]{1,2}", key).prop_map(|(n, k)| Step::Delete(n, k)),
+        8 => (namespace(), way(), value()).prop_map(|(n, way, value)| Step::Put(n, way, value)),
+        4 => (namespace(), way()).prop_map(|(n, way)| Step::Delete(n, way)),
         1 => Just(Step::Restart),
         1 => Just(Step::Compact),
     ]
 }
 
-fn model_put(
-    model: &mut BTreeMap<String, BTreeMap<String, Value>>,
-    namespace: &str,
-    key: &str,
-    value: Value,
-) -> bool {
-    let (record, rest) = key.split_once('.').map_or((key, None), |(record, rest)| (record, Some(rest)));
-    let Some(rest) = rest else {
-        model.entry(namespace.into()).or_default().insert(record.into(), value);
-        return true;
-    };
-    let old = model.get(namespace).and_then(|records| records.get(record)).filter(|value| value.is_object());
-    let mut document = old.cloned().unwrap_or(json!({}));
-    let mut place = &mut document;
-    for name in rest.split('.') {
-        let Some(object) = place.as_object_mut() else { return false };
-        place = object.entry(name).or_insert(json!({}));
+type Model = BTreeMap<String, BTreeMap<String, Value>>;
+
+/// The record of a path and the way into it. A number is a name there.
+fn record_of(way: &[Segment]) -> (String, &[Segment]) {
+    match way.split_first() {
+        Some((Segment::Name(name), rest)) => (name.clone(), rest),
+        Some((Segment::Index(index), rest)) => (index.to_string(), rest),
+        None => (String::new(), &[]),
     }
-    *place = value;
-    model.entry(namespace.into()).or_default().insert(record.into(), document);
-    true
 }
 
-fn model_delete(
-    model: &mut BTreeMap<String, BTreeMap<String, Value>>,
-    namespace: &str,
-    key: &str,
-) -> Option<Value> {
+fn model_put(model: &mut Model, namespace: &str, way: &[Segment], value: Value) -> bool {
+    let (record, rest) = record_of(way);
+    if rest.is_empty() {
+        if !value.is_null() {
+            model.entry(namespace.into()).or_default().insert(record, value);
+        }
+        return true;
+    }
+    let old = model.get(namespace).and_then(|records| records.get(&record)).filter(|value| value.is_object());
+    let mut document = old.cloned().unwrap_or(json!({}));
+    let done = document::tests::model_insert(&mut document, rest, value).is_ok();
+    if done {
+        model.entry(namespace.into()).or_default().insert(record, document);
+    }
+    done
+}
+
+fn model_delete(model: &mut Model, namespace: &str, way: &[Segment]) -> Option<Value> {
+    let (record, rest) = record_of(way);
     let records = model.get_mut(namespace)?;
-    let Some((record, rest)) = key.split_once('.') else { return records.remove(key) };
-    let document = records.get_mut(record)?;
-    let (way, last) = rest.rsplit_once('.').map_or((None, rest), |(way, last)| (Some(way), last));
-    let parent = way
-        .into_iter()
-        .flat_map(|way| way.split('.'))
-        .try_fold(&mut *document, |place, name| place.get_mut(name))?;
-    let gone = parent.as_object_mut()?.remove(last)?;
-    if document.as_object().is_some_and(|object| object.is_empty()) {
-        records.remove(record);
+    if rest.is_empty() {
+        return records.remove(&record);
+    }
+    let document = records.get_mut(&record)?;
+    let gone = document::tests::model_remove(document, rest)?;
+    if *document == json!({}) || *document == json!([]) {
+        records.remove(&record);
     }
     Some(gone)
 }
 
+fn key_path(way: &[Segment]) -> KeyPath {
+    KeyPath::from_segments(way.to_vec()).unwrap()
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
     fn the_database_equals_a_model(steps in prop::collection::vec(step(), 1..40)) {
         let scratch = Scratch::new();
         let mut storage = scratch.open();
-        let mut model = BTreeMap::new();
+        let mut model = Model::new();
         for step in steps {
             match step {
-                Step::Put(namespace, key, value) => {
-                    let name: &'static str = match namespace.as_str() { "m" => "m", "n" => "n", "mm" => "mm", "mn" => "mn", "nm" => "nm", _ => "nn" };
-                    let done = put(&storage, name, &key, &value.to_string()).is_ok();
-                    prop_assert_eq!(done, model_put(&mut model, &namespace, &key, json!(value)));
+                Step::Put(namespace, way, value) => {
+                    let (name, key, raw) = (NAMESPACES[namespace], key_path(&way), raw(&value.to_string()));
+                    let done = storage.write_blocking(move |writer| writer.insert_item(name, &key, &raw)).is_ok();
+                    prop_assert_eq!(done, model_put(&mut model, name, &way, value));
+                    if done && let Some(records) = model.get(name) {
+                        let (record, rest) = record_of(&way);
+                        let expected = records.get(&record).and_then(|record| document::tests::model_get(record, rest));
+                        let found = storage.read(|view| view.item(name, &key_path(&way))).ok();
+                        prop_assert_eq!(found.map(|found| serde_json::from_str::<Value>(found.get()).unwrap()), expected.cloned());
+                    }
                 }
-                Step::Delete(namespace, key) => {
-                    let name: &'static str = match namespace.as_str() { "m" => "m", "n" => "n", "mm" => "mm", "mn" => "mn", "nm" => "nm", _ => "nn" };
-                    let gone = delete(&storage, name, &key).ok().map(|text| serde_json::from_str(&text).unwrap());
-                    prop_assert_eq!(gone, model_delete(&mut model, &namespace, &key));
+                Step::Delete(namespace, way) => {
+                    let (name, key) = (NAMESPACES[namespace], key_path(&way));
+                    let gone = storage.write_blocking(move |writer| writer.delete_item(name, &key)).ok();
+                    let gone = gone.map(|gone| serde_json::from_str::<Value>(gone.get()).unwrap());
+                    prop_assert_eq!(gone, model_delete(&mut model, name, &way));
                 }
                 Step::Restart => {
                     abandon(storage);
@@ -440,7 +458,7 @@ proptest! {
                 }
                 Step::Compact => drop(block_on(storage.compact()).unwrap()),
             }
-            model.retain(|_, records: &mut BTreeMap<String, Value>| !records.is_empty());
+            model.retain(|_, records| !records.is_empty());
         }
         prop_assert_eq!(storage.read(|view| view.namespaces()).unwrap(), model.keys().cloned().collect::<Vec<_>>());
         for (namespace, records) in &model {
