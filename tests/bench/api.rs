@@ -24,7 +24,9 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::{Map, Value, json};
 
-use harness::{Multipart, Perigee, Request, Setup, WsClient};
+use harness::{FileDisk, Multipart, Perigee, Request, Setup, WsClient};
+use perigee::storage::history::{JobRecord, Total, put_job, put_total};
+use perigee::storage::{Options, Storage};
 use sim::Sim;
 
 /// How long processor time is watched.
@@ -35,7 +37,7 @@ const LARGE: usize = 200 << 20;
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     println!("{:<58} {:>14}  budget", "what", "measured");
-    let parts: [(&str, fn()); 10] = [
+    let parts: [(&str, fn()); 12] = [
         ("start", start),
         ("idle", idle),
         ("fan-out", fan_out),
@@ -46,6 +48,8 @@ fn main() {
         ("download", download),
         ("list", list),
         ("extended", extended),
+        ("history", prints),
+        ("database", writes),
     ];
     for (name, run) in parts {
         if words.is_empty() || words.iter().any(|word| name.contains(&**word)) {
@@ -396,4 +400,97 @@ fn extended() {
     let server = with_files(500);
     let target = "/server/files/directory?path=gcodes&extended=true";
     row("extended: directory of 500 with metadata, median of 100", ms(time_of(&server, target)), "5 ms");
+}
+
+/// A server with so many prints in its history, each with the metadata of a sliced file.
+fn with_prints(count: u32) -> Perigee {
+    let setup = Setup::new().file("gcodes/part.gcode", sim::sample());
+    let (storage, _) = Storage::open(&setup.data().join("database"), &Options::default()).unwrap();
+    let metadata = json!({"size": 1_000_000, "slicer": "OrcaSlicer", "slicer_version": "2.1.1", "estimated_time": 7200,
+        "layer_height": 0.2, "object_height": 48.2, "filament_total": 12_345.6, "filament_weight_total": 36.9, "filament_type": "PLA",
+        "filament_name": "Generic PLA @System", "first_layer_bed_temp": 60.0, "first_layer_extr_temp": 220.0, "nozzle_diameter": 0.4,
+        "gcode_start_byte": 50_000, "gcode_end_byte": 990_000, "uuid": "00000000-0000-0000-0000-000000000000",
+        "thumbnails": [{"width": 32, "height": 32, "size": 1500, "relative_path": ".thumbs/part-32x32.png"},
+            {"width": 300, "height": 300, "size": 25_000, "relative_path": ".thumbs/part-300x300.png"}]});
+    for from in (1..=count).step_by(5000) {
+        let metadata = metadata.to_string();
+        let to = (from + 5000).min(count + 1);
+        let write = move |writer: &mut perigee::storage::Writer<'_>| {
+            (from..to).try_for_each(|id| {
+                let record = JobRecord {
+                    user: "anna".into(),
+                    filename: "part.gcode".into(),
+                    status: "completed".into(),
+                    start_time: 1.6e9 + f64::from(id) * 8000.0,
+                    end_time: Some(1.6e9 + f64::from(id) * 8000.0 + 7200.0),
+                    print_duration: 7100.0,
+                    total_duration: 7200.0,
+                    filament_used: 12_345.6,
+                    metadata: serde_json::value::RawValue::from_string(metadata.clone()).unwrap(),
+                    auxiliary_data: serde_json::value::RawValue::from_string("[]".into()).unwrap(),
+                };
+                put_job(writer, id.into(), &record)
+            })?;
+            let total = Some(f64::from(to));
+            let total =
+                Total { provider: "history".into(), field: "total_jobs".into(), maximum: None, total };
+            put_total(writer, &total)
+        };
+        storage.write_blocking(write).unwrap();
+    }
+    smol::block_on(storage.close());
+    setup.start()
+}
+
+fn prints() {
+    for (count, budget) in [(5_000, "0.5 ms"), (50_000, "2 ms")] {
+        let server = with_prints(count);
+        let line = |what: &str, target: &str, budget: &str| {
+            row(&format!("history: {what} of {count}, median of 100"), ms(time_of(&server, target)), budget);
+        };
+        line("50", "/server/history/list?limit=50", budget);
+        line("50 after all but the oldest 100", &format!("/server/history/list?start={}", count - 100), "");
+        line(
+            "50 since the middle",
+            &format!("/server/history/list?since={}", 1.6e9 + f64::from(count) * 4000.0),
+            "",
+        );
+        line("the totals", "/server/history/totals", "");
+        row(&format!("history: memory with {count}"), mib(server.memory().0), "");
+    }
+}
+
+/// What reaches the disk for each change that was acknowledged, on a file system of its own.
+fn writes() {
+    const CHANGES: u32 = 500;
+    for (clients, text) in [(1, 20), (1, 2000), (20, 20)] {
+        let setup = Setup::new();
+        let folder = setup.data().join("database");
+        let Some(disk) = FileDisk::over(&folder, &setup.dir.join("disk"), 64) else { return };
+        let server = setup.start();
+        let value = "x".repeat(text);
+        // a front-end's settings, as they are after some time
+        let change = |http: &mut harness::Http, n: u32| {
+            let body = json!({"namespace": "mainsail", "key": format!("k{}.value", n % 200), "value": format!("{n}{value}")});
+            http.send(&Request::post("/server/database/item").json(&body)).expect(200);
+        };
+        let mut http = server.connect();
+        (0..200).for_each(|n| change(&mut http, n));
+        let (before, begun) = (disk.written(), Instant::now());
+        std::thread::scope(|scope| {
+            for client in 0..clients {
+                let (change, server) = (&change, &server);
+                scope.spawn(move || {
+                    let mut http = server.connect();
+                    (0..CHANGES / clients).for_each(|n| change(&mut http, client * 1000 + n * 7));
+                });
+            }
+        });
+        let time = begun.elapsed();
+        let bytes = disk.written() - before;
+        let what = format!("database: {} B written one by one by {clients} clients", text);
+        row(&format!("{what}: on disk"), format!("{} B", bytes / u64::from(CHANGES)), "");
+        row(&format!("{what}: changes"), format!("{:.0} /s", f64::from(CHANGES) / time.as_secs_f64()), "");
+        drop(server);
+    }
 }

@@ -88,7 +88,8 @@ impl FileDisk {
 
     /// Bytes written to it so far, those that the kernel still holds included.
     pub fn written(&self) -> u64 {
-        nix::unistd::sync();
+        let folder = std::fs::File::open(&self.folder).expect("the folder of the disk");
+        nix::unistd::syncfs(folder).expect("all of it on the disk");
         let counts = std::fs::read_to_string(format!("/sys/block/{}/stat", self.name())).expect("counts");
         let sectors = counts.split_ascii_whitespace().nth(6).and_then(|count| count.parse::<u64>().ok());
         sectors.expect("the count of sectors") * 512
