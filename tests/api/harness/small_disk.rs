@@ -69,7 +69,8 @@ impl FileDisk {
             .map_err(|error| error.to_string())
     }
 
-    fn name(&self) -> &str {
+    /// The name of the device that it is on.
+    pub fn name(&self) -> &str {
         self.device.trim_start_matches("/dev/")
     }
 
@@ -84,15 +85,6 @@ impl FileDisk {
         // the error is noted in the file system; looking it over takes that away
         let _ = Command::new("e2fsck").args(["-fy", &self.device]).output();
         self.mount().expect("the disk is mounted again");
-    }
-
-    /// Bytes written to it so far, those that the kernel still holds included.
-    pub fn written(&self) -> u64 {
-        let folder = std::fs::File::open(&self.folder).expect("the folder of the disk");
-        nix::unistd::syncfs(folder).expect("all of it on the disk");
-        let counts = std::fs::read_to_string(format!("/sys/block/{}/stat", self.name())).expect("counts");
-        let sectors = counts.split_ascii_whitespace().nth(6).and_then(|count| count.parse::<u64>().ok());
-        sectors.expect("the count of sectors") * 512
     }
 }
 
