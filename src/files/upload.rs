@@ -12,7 +12,6 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
-use smol::Task;
 
 use super::action::{Action, FileAction};
 use super::download::open_regular;
@@ -26,6 +25,7 @@ use crate::api::{Error, Result};
 use crate::gcode::objects;
 use crate::gcode::package::{self, Package, model_name};
 use crate::gcode::thumbnail::Thumbnail;
+use crate::tasks::{Blocking, unblock};
 
 /// Bytes that are collected before they are written. One such buffer fills while another is being written, so
 /// an upload takes twice this.
@@ -57,7 +57,7 @@ pub struct Upload {
     buffer: Vec<u8>,
     state: State,
     /// What is being pushed to the disk, beside the writing.
-    push: Option<Task<io::Result<()>>>,
+    push: Option<Blocking<io::Result<()>>>,
     pushed: u64,
     received: u64,
     limit: u64,
@@ -67,7 +67,7 @@ pub struct Upload {
 enum State {
     /// Nothing is being written; here is the other buffer.
     Idle(Box<Sink>, Vec<u8>),
-    Writing(Task<io::Result<(Box<Sink>, Vec<u8>)>>),
+    Writing(Blocking<io::Result<(Box<Sink>, Vec<u8>)>>),
     Failed,
 }
 
@@ -163,7 +163,7 @@ impl Upload {
             self.push(&sink).await.map_err(|error| failed("receive", "the file", error))?;
         }
         let full = std::mem::replace(&mut self.buffer, empty);
-        self.state = State::Writing(smol::unblock(move || sink.write(full)));
+        self.state = State::Writing(unblock(move || sink.write(full)));
         Ok(())
     }
 
@@ -174,7 +174,7 @@ impl Upload {
         }
         self.pushed = self.received;
         let file = sink.temp.file().try_clone()?;
-        self.push = Some(smol::unblock(move || file.sync_data()));
+        self.push = Some(unblock(move || file.sync_data()));
         Ok(())
     }
 
@@ -195,7 +195,7 @@ impl Upload {
             push.await.map_err(|error| failed("receive", "the file", error))?;
         }
         let rest = std::mem::take(&mut self.buffer);
-        smol::unblock(move || {
+        unblock(move || {
             let error = |error| failed("receive", "the file", error);
             let (mut sink, _) = sink.write(rest).map_err(error)?;
             if let Some(wanted) = checksum {
