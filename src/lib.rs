@@ -19,6 +19,7 @@ pub mod storage;
 // floor 2
 pub mod api;
 // floor 3
+pub mod auth;
 pub mod files;
 pub mod klippy;
 // floor 4

@@ -52,6 +52,11 @@ pub fn unix_ms(time: SystemTime) -> i64 {
     }
 }
 
+/// Whole seconds since 1970, now; 0 while the clock says that it is before.
+pub fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
 /// The date in UTC of a number of seconds since 1970.
 pub fn utc(seconds: i64) -> Civil {
     let seconds = seconds.clamp(RANGE.0, RANGE.1);

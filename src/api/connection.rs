@@ -64,9 +64,24 @@ impl Connection {
         Caller {
             transport: self.transport,
             address: self.address,
-            identity: lock(&self.identity).clone(),
+            identity: self.identity(),
             connection: Some(self.clone()),
         }
+    }
+
+    /// Who it is now.
+    pub fn identity(&self) -> Identity {
+        lock(&self.identity).clone().now()
+    }
+
+    /// It has proved to be somebody.
+    pub fn log_in(&self, identity: Identity) {
+        *lock(&self.identity) = identity;
+    }
+
+    /// The peer's address, where there is one.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.address
     }
 
     /// What it said of itself, if it did.
@@ -89,7 +104,7 @@ impl Connection {
 
     /// Whether broadcasts are for it: not before it may at least look.
     fn hears(&self) -> bool {
-        lock(&self.identity).role >= Role::ReadOnly
+        self.identity().role >= Role::ReadOnly
     }
 
     /// Sends a request to the client and waits, without limit, for its answer (spec api.md §3, agents).
@@ -227,6 +242,22 @@ impl Connections {
         }
     }
 
+    /// Gives each client the identity that `change` makes of its own, where it makes one. A client that loses all
+    /// rights by it keeps its connection, and hears nothing more until it logs in again.
+    pub fn change_identities(&self, change: impl Fn(&Connection, &Identity) -> Option<Identity>) {
+        for connection in self.all() {
+            let lost = {
+                let mut identity = lock(&connection.identity);
+                let Some(changed) = change(&connection, &identity) else { continue };
+                *identity = changed;
+                identity.role == Role::Anonymous
+            };
+            if lost {
+                self.events.emit(&Event::ConnectionLoggedOut(connection));
+            }
+        }
+    }
+
     fn broadcast(&self, message: &Arc<str>, except: Option<u64>) {
         for connection in self.all() {
             if connection.hears() && Some(connection.id) != except {
@@ -267,7 +298,7 @@ mod tests {
     fn notifications_reach_those_who_may_look() {
         let (events, connections) = setup();
         let open = |role| {
-            let identity = Identity { user: None, role };
+            let identity = Identity::with_role(role, super::super::caller::Proof::Nothing);
             connections.open(Transport::Websocket, None, identity).unwrap()
         };
         let (anonymous, one, other) = (open(Role::Anonymous), open(Role::ReadOnly), open(Role::Admin));

@@ -171,6 +171,12 @@ impl Endpoint {
         Self { transports: Transports::HTTP, rpc: "", ..self }
     }
 
+    /// Not for other parts of this program, nor for transports that do not tell who calls (spec api.md §7).
+    #[must_use]
+    pub fn clients_only(self) -> Self {
+        Self { transports: Transports { internal: false, ..self.transports }, ..self }
+    }
+
     /// RPC alone, though on every transport that carries JSON-RPC.
     #[must_use]
     pub fn rpc_only(self) -> Self {
@@ -218,16 +224,8 @@ impl Endpoint {
     /// # Errors
     /// 401 for a caller without any rights, 403 for one with too few, and whatever the handler answers.
     pub async fn call(&self, call: Call) -> Result<Reply> {
-        self.permit(call.caller.identity.role)?;
+        call.caller.identity.require(self.role)?;
         (self.handler)(call).await
-    }
-
-    fn permit(&self, role: Role) -> Result<()> {
-        match role {
-            role if role >= self.role => Ok(()),
-            Role::Anonymous => Err(Error::unauthorized()),
-            _ => Err(Error::forbidden("This needs more rights than you have")),
-        }
     }
 }
 
@@ -235,12 +233,13 @@ impl Endpoint {
 mod tests {
     use super::*;
     use crate::api::Identity;
+    use crate::api::caller::Proof;
     use crate::api::params::NoParams;
 
     struct Part;
 
     fn caller(role: Role) -> Caller {
-        Caller { identity: Identity { user: None, role }, ..Caller::internal() }
+        Caller { identity: Identity::with_role(role, Proof::Nothing), ..Caller::internal() }
     }
 
     #[test]

@@ -67,6 +67,8 @@ pub enum Event {
     NotifyOthers(Notification, u64),
     /// A client's connection ended.
     ConnectionClosed(Arc<Connection>),
+    /// A client lost its rights, because its user was logged out. Its connection goes on.
+    ConnectionLoggedOut(Arc<Connection>),
 }
 
 impl Event {
@@ -81,7 +83,8 @@ impl Event {
             Self::KlippyIdentified
             | Self::GcodeCommand(_)
             | Self::PrintRequested(_)
-            | Self::ConnectionClosed(_) => None,
+            | Self::ConnectionClosed(_)
+            | Self::ConnectionLoggedOut(_) => None,
         }
     }
 }

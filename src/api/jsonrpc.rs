@@ -145,7 +145,7 @@ async fn dispatch(
     };
     let endpoint = Arc::clone(endpoint);
     log::debug!("{} {method} {}", caller.transport.name(), shown(method, &params));
-    let outcome = endpoint.call(Call { caller: caller.clone(), params, tail }).await;
+    let outcome = endpoint.call(Call { caller: caller.now(), params, tail }).await;
     outcome.inspect_err(|error| log::debug!("{method}: {error}")).map_err(Failure::from)
 }
 

@@ -18,7 +18,7 @@ pub mod status;
 pub mod table;
 mod warnings;
 
-pub use caller::{Caller, Identity, Role, Transport};
+pub use caller::{Caller, Identity, Proof, Role, Transport};
 pub use connection::{ClientInfo, Connection, Connections};
 pub use describe::Argument;
 pub use endpoint::{Call, Endpoint, QueryStyle, Verb};

@@ -112,7 +112,7 @@ fn lay_out(data: &Path, port: u16) -> io::Result<()> {
     }
     let configuration = format!(
         "[server]\nhost: 127.0.0.1\nport: {port}\nklippy_uds_address: {{data_path}}/comms/klippy.sock\n\n\
-         [authorization]\ncors_domains:\n    *.local\n    *://localhost\n    *://localhost:*\n    \
+         [authorization]\ntrusted_clients:\n    127.0.0.0/8\ncors_domains:\n    *.local\n    *://localhost\n    *://localhost:*\n    \
          *://my.mainsail.xyz\n    *://app.fluidd.xyz\n\n[octoprint_compat]\n"
     );
     write_if_missing(&data.join("config/moonraker.conf"), configuration.as_bytes())?;

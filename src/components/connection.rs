@@ -9,8 +9,9 @@ use serde_json::value::RawValue;
 
 use crate::api::{
     Call, ClientInfo, Connection, Connections, Endpoint, Error, Event, Events, NoParams, Notification, Reply,
-    Result,
+    Result, Role,
 };
+use crate::auth::Auth;
 use crate::json;
 
 /// The word for clients that offer methods to others.
@@ -81,18 +82,21 @@ struct Identify {
     #[serde(rename = "type")]
     kind: ClientType,
     url: String,
+    access_token: Option<String>,
+    api_key: Option<String>,
 }
 
 /// The part of the API that deals with connections.
 pub struct ConnectionPart {
     connections: Arc<Connections>,
+    auth: Arc<Auth>,
     events: Arc<Events>,
 }
 
 impl ConnectionPart {
     /// Deals with these connections.
-    pub fn new(connections: Arc<Connections>, events: Arc<Events>) -> Arc<Self> {
-        Arc::new(Self { connections, events })
+    pub fn new(connections: Arc<Connections>, auth: Arc<Auth>, events: Arc<Events>) -> Arc<Self> {
+        Arc::new(Self { connections, auth, events })
     }
 
     /// Its endpoints.
@@ -109,7 +113,10 @@ impl ConnectionPart {
             connection_id: u64,
         }
         let connection = connection(&call)?.clone();
-        let Identify { client_name: name, version, kind, url } = call.params;
+        let Identify { client_name: name, version, kind, url, access_token, api_key } = call.params;
+        if connection.info().is_none() {
+            self.log_in(&connection, access_token.as_deref(), api_key.as_deref())?;
+        }
         let info = ClientInfo { name, version, kind: kind.name().to_owned(), url };
         if kind == ClientType::Agent && self.agent(&info.name).is_some() {
             return Err(Error::bad_request(format!(
@@ -126,6 +133,21 @@ impl ConnectionPart {
         Ok(Reply::of(&Identified { connection_id: connection.id() }))
     }
 
+    /// Takes what the client says of who it is. Without that it must be somebody already (spec behaviour.md §4.1).
+    fn log_in(&self, connection: &Connection, token: Option<&str>, key: Option<&str>) -> Result<()> {
+        let identity = match (token, key) {
+            (Some(token), _) => Some(self.auth.by_access_token(token)?),
+            (None, Some(key)) if connection.identity().role == Role::Anonymous => {
+                Some(self.auth.by_api_key(key).ok_or_else(Error::unauthorized)?)
+            }
+            (None, _) => None,
+        };
+        if let Some(identity) = identity {
+            connection.log_in(identity);
+        }
+        connection.identity().require(Role::ReadOnly)
+    }
+
     async fn websocket_id(self: Arc<Self>, call: Call<NoParams>) -> Result<Reply> {
         #[derive(Serialize)]
         struct Id {
@@ -139,10 +161,13 @@ impl ConnectionPart {
     }
 }
 
-/// All agents.
+/// All agents that are logged in.
 pub(super) fn agents(connections: &Connections) -> impl Iterator<Item = (Arc<Connection>, ClientInfo)> {
     let identified = |connection: Arc<Connection>| connection.info().map(|info| (connection, info));
-    connections.all().into_iter().filter_map(identified).filter(|(_, info)| info.kind == AGENT)
+    let present = |(connection, info): &(Arc<Connection>, ClientInfo)| {
+        info.kind == AGENT && connection.identity().role >= Role::ReadOnly
+    };
+    connections.all().into_iter().filter_map(identified).filter(present)
 }
 
 /// The connection that a call came over.

@@ -55,7 +55,9 @@ impl Extensions {
             Arc::new(Self { connections, klippy, events: events.clone(), methods: Mutex::default() });
         let weak = Arc::downgrade(&extensions);
         events.subscribe(move |event| {
-            if let (Event::ConnectionClosed(connection), Some(extensions)) = (event, weak.upgrade()) {
+            if let Event::ConnectionClosed(connection) | Event::ConnectionLoggedOut(connection) = event
+                && let Some(extensions) = weak.upgrade()
+            {
                 extensions.closed(connection);
             }
         });

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::api::{Call, Endpoint, Error, Event, Events, NoParams, Reply, Result, Warnings};
-use crate::files::{Access, Files, GCODES};
+use crate::api::{Call, Endpoint, Error, Event, Events, NoParams, Reply, Result, Role, Warnings};
+use crate::files::{Access, Files, GCODES, rights};
 use crate::klippy::objects::Wanted;
 use crate::klippy::{Klippy, Stage};
 
@@ -170,27 +170,38 @@ impl FilesPart {
     }
 
     async fn create_directory(self: Arc<Self>, call: Call<CreateDirectory>) -> Result<Reply> {
+        call.caller.identity.require(rights::to_write_path(&call.params.path))?;
         let change = self.files.create_directory(&call.params.path).await?;
         Ok(Reply::of(&change.action))
     }
 
     async fn delete_directory(self: Arc<Self>, call: Call<DeleteDirectory>) -> Result<Reply> {
+        call.caller.identity.require(rights::to_write_path(&call.params.path))?;
         let change = self.files.delete_directory(&call.params.path, call.params.force).await?;
         Ok(Reply::of(&change.action))
     }
 
     async fn move_item(self: Arc<Self>, call: Call<Transfer>) -> Result<Reply> {
+        call.caller.identity.require(rights::to_write_path(&call.params.source))?;
+        call.caller.identity.require(rights::to_write_path(&call.params.dest))?;
         let change = self.files.move_item(&call.params.source, &call.params.dest).await?;
         Ok(Reply::of(&change.action))
     }
 
     async fn copy_item(self: Arc<Self>, call: Call<Transfer>) -> Result<Reply> {
+        call.caller.identity.require(rights::to_read(&call.params.source))?;
+        call.caller.identity.require(rights::to_write_path(&call.params.dest))?;
         let change = self.files.copy_item(&call.params.source, &call.params.dest).await?;
         Ok(Reply::of(&change.action))
     }
 
     async fn zip(self: Arc<Self>, call: Call<Zip>) -> Result<Reply> {
         let Zip { items, dest, store_only } = call.params;
+        for item in &items {
+            call.caller.identity.require(rights::to_read(item))?;
+        }
+        // without a name it becomes a file of the configuration folder
+        call.caller.identity.require(dest.as_deref().map_or(Role::Admin, rights::to_write_path))?;
         let (zipped, _notice) = self.files.zip(&items, dest.as_deref(), store_only).await?;
         Ok(Reply::of(&zipped))
     }
@@ -201,6 +212,7 @@ impl FilesPart {
         if path.is_empty() {
             return Err(Error::bad_request("No data for argument: path"));
         }
+        call.caller.identity.require(rights::to_write_path(&path))?;
         let change = self.files.delete_file(&path).await?;
         Ok(Reply::of(&change.action))
     }

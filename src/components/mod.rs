@@ -1,6 +1,7 @@
 //! The parts of the API: one file or folder each. Those that a printer can do without are behind the Cargo
 //! feature of their own name.
 
+pub mod authorization;
 #[cfg(test)]
 mod bench;
 pub mod connection;

@@ -39,9 +39,12 @@ mod tests {
         let socket = server.path("klippy_uds_address").required().unwrap();
         assert_eq!(socket, Path::new("/home/pi/printer_data/comms/klippy.sock"));
         assert_eq!(server.int::<u16>("port").required().unwrap(), 7125);
-        assert_eq!(server.string("host").required().unwrap(), "127.0.0.1");
+        assert_eq!(server.string("host").required().unwrap(), "0.0.0.0");
         let origins: Vec<String> = config.section("authorization").list("cors_domains").required().unwrap();
         assert!(origins.contains(&"*.local".to_owned()));
+        let trusted: Vec<String> =
+            config.section("authorization").list("trusted_clients").required().unwrap();
+        assert!(trusted.contains(&"192.168.0.0/16".to_owned()));
         assert!(config.has_section("octoprint_compat"));
     }
 

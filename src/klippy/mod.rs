@@ -100,7 +100,9 @@ impl Klippy {
         });
         let weak = Arc::downgrade(&klippy);
         events.subscribe(move |event| {
-            if let (Event::ConnectionClosed(connection), Some(klippy)) = (event, weak.upgrade()) {
+            if let Event::ConnectionClosed(connection) | Event::ConnectionLoggedOut(connection) = event
+                && let Some(klippy) = weak.upgrade()
+            {
                 lock(&klippy.cache).unsubscribe(connection.id());
             }
         });

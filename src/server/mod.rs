@@ -14,6 +14,8 @@ use smol::channel::{Receiver, Sender, bounded};
 use crate::api::outbox::CloseReason;
 use crate::api::table::Description;
 use crate::api::{Connections, Event, Events, Notification, Table, Warnings};
+use crate::auth::{self, Auth};
+use crate::components::authorization::Authorization;
 use crate::components::{
     connection, data_store, database, files as files_part, machine, printer, proc_stats,
     server as server_part,
@@ -153,7 +155,10 @@ impl Server {
         let context =
             Context { config: &config, settings: &settings, warnings: &warnings, spawner: &spawner };
         let built = build(process, context, &stop.0, &storage, &report);
-        let Built { events, connections, klippy, files, table, upload_paths } = built;
+        let Built { events, connections, auth, klippy, files, table, upload_paths } = built;
+        if let Err(error) = auth.prepare().await {
+            warnings.add(format!("The API key is good until the server stops, it cannot be kept: {error}"));
+        }
 
         let writable = settings.files.enable_config_write_access;
         open_roots(&files, &process.paths, writable, &warnings).await;
@@ -171,12 +176,13 @@ impl Server {
 
         // floor 4: transports
         let context =
-            transport::Context { table, connections: connections.clone(), spawner: spawner.clone() };
+            transport::Context { table, connections: connections.clone(), auth, spawner: spawner.clone() };
         let options = http::Options {
             route_prefix: settings.server.route_prefix.clone(),
             max_upload_size: settings.server.max_upload_size,
             max_websockets: settings.server.max_websocket_connections,
-            cors: settings.cors.clone(),
+            cors: settings.authorization.cors.clone(),
+            rules: settings.authorization.rules.clone(),
             upload_paths,
         };
         let site = Site::new(context.clone(), klippy.clone(), files.clone(), warnings.clone(), options);
@@ -223,6 +229,7 @@ impl Server {
 struct Built {
     events: Arc<Events>,
     connections: Arc<Connections>,
+    auth: Arc<Auth>,
     klippy: Arc<Klippy>,
     files: Files,
     table: Arc<Table>,
@@ -270,7 +277,7 @@ fn build(
 ) -> Built {
     let Context { config, settings, warnings, spawner } = context;
     let paths = &process.paths;
-    // floor 2 and 3: connections, Klippy, files
+    // floor 2 and 3: connections, Klippy, files, accounts
     let events = Arc::new(Events::default());
     let connections = Connections::new(events.clone());
     let klippy = Klippy::new(
@@ -282,6 +289,16 @@ fn build(
         spawner.clone(),
     );
     let files = build_files(settings, &klippy, &events, context, storage);
+    let auth = Auth::new(
+        settings.authorization.auth.clone(),
+        auth::Parts {
+            storage: storage.clone(),
+            connections: connections.clone(),
+            events: events.clone(),
+            spawner: spawner.clone(),
+        },
+        warnings,
+    );
 
     // floor 4: the parts of the API
     let stop_for = |sender: &Sender<Stop>| {
@@ -320,11 +337,13 @@ fn build(
         restart,
     });
     table.add("database", database.endpoints());
-    table.add("websockets", connection::ConnectionPart::new(connections.clone(), events.clone()).endpoints());
+    let part = connection::ConnectionPart::new(connections.clone(), auth.clone(), events.clone());
+    table.add("websockets", part.endpoints());
     table.add("klippy_apis", printer::Printer::new(klippy.clone()).endpoints());
     let part = settings.files.part;
     let part = files_part::FilesPart::new(files.clone(), &klippy, &events, warnings.clone(), part);
     table.add("file_manager", part.endpoints());
+    table.add("authorization", Authorization::new(auth.clone()).endpoints());
     let host = Host::default();
     let end_with = stop_for(stop);
     let machine = machine::Machine::new(
@@ -373,7 +392,7 @@ fn build(
     }
     let table = Arc::new(table);
     server.set_table(&table);
-    Built { events, connections, klippy, files, table, upload_paths }
+    Built { events, connections, auth, klippy, files, table, upload_paths }
 }
 
 /// Every endpoint that this build has, with every part of it configured.

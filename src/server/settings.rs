@@ -3,15 +3,17 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
+use crate::api::Role;
+use crate::auth::{self, Network, Networks, Source, TrustedClients};
 use crate::components::{data_store, files, machine};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Section};
 use crate::host::Host;
 use crate::host::power::PowerAction;
 use crate::host::services::Kind;
-use crate::transport::http::Cors;
+use crate::transport::http::{Cors, Hosts, Rules};
 
-/// Where clients are listened for if nothing is said: this machine only, for there are no accounts yet.
-const DEFAULT_HOST: &str = "127.0.0.1";
+/// Where clients are listened for if nothing is said: everywhere, over IPv4.
+const DEFAULT_HOST: &str = "0.0.0.0";
 
 /// The port of Moonraker's API.
 const DEFAULT_PORT: u16 = 7125;
@@ -38,6 +40,14 @@ pub(super) struct FileOptions {
     pub(super) enable_config_write_access: bool,
 }
 
+/// Options of `[authorization]`.
+#[derive(Debug, Clone)]
+pub(super) struct Authorization {
+    pub(super) auth: auth::Options,
+    pub(super) cors: Cors,
+    pub(super) rules: Rules,
+}
+
 /// All options.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
@@ -45,7 +55,7 @@ pub(super) struct Settings {
     pub(super) files: FileOptions,
     pub(super) data_store: data_store::Options,
     pub(super) machine: machine::Options,
-    pub(super) cors: Cors,
+    pub(super) authorization: Authorization,
     #[cfg(feature = "octoprint_compat")]
     pub(super) octoprint_compat: Option<crate::components::octoprint_compat::Options>,
     #[cfg(feature = "webcam")]
@@ -63,7 +73,6 @@ impl Settings {
         let data_store = data_store(config);
         let database = database(config);
         let machine = machine(config);
-        let cors = cors(config);
         #[cfg(feature = "octoprint_compat")]
         let octoprint_compat = octoprint_compat(config);
         #[cfg(not(feature = "octoprint_compat"))]
@@ -73,12 +82,13 @@ impl Settings {
         let webcams = webcams(config);
         #[cfg(not(feature = "webcam"))]
         config.mark_unavailable("webcam", "webcam");
+        let server = server?;
         Ok(Self {
-            server: server?,
+            authorization: authorization(config, server.port)?,
+            server,
             files: files?,
             data_store: data_store?,
             machine: machine?,
-            cors: cors?,
             #[cfg(feature = "octoprint_compat")]
             octoprint_compat: octoprint_compat?,
             #[cfg(feature = "webcam")]
@@ -197,12 +207,64 @@ fn database(config: &Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// `[authorization] cors_domains`.
-fn cors(config: &Config) -> Result<Cors, ConfigError> {
+/// `[authorization]` (spec config.md §3). `port` is where the server listens, which tokens name.
+fn authorization(config: &Config, port: u16) -> Result<Authorization, ConfigError> {
     let section = config.section_or_server("authorization");
-    let (cors, refused) = Cors::new(section.list::<String>("cors_domains").or_empty()?);
-    refused.into_iter().for_each(|reason| section.warn(reason));
-    Ok(cors)
+    let (trusted_clients, refused) =
+        TrustedClients::new(section.list::<String>("trusted_clients").or_empty()?);
+    let (cors, wrong) =
+        Cors::new(section.list::<String>("cors_domains").or_empty()?, trusted_clients.clone());
+    refused.into_iter().chain(wrong).for_each(|reason| section.warn(reason));
+    let host = nix::unistd::gethostname().unwrap_or_default();
+    let roles = Role::NAMES;
+    let auth = auth::Options {
+        login_timeout: section.int("login_timeout").min(1).or(90)?,
+        force_logins: section.boolean("force_logins").or(false)?,
+        default_source: source(&section)?,
+        enable_api_key: section.boolean("enable_api_key").or(true)?,
+        max_login_attempts: section.int("max_login_attempts").above(0).optional()?,
+        trusted_clients,
+        trusted_role: section.choice("trusted_role", &roles).or(Role::Admin)?,
+        unix_socket_role: section.choice("unix_socket_role", &roles).or(Role::Admin)?,
+        issuer: format!("http://{}:{port}", host.to_string_lossy()),
+    };
+    Ok(Authorization { auth, cors, rules: rules(&section)? })
+}
+
+/// Who is asked for passwords. Existing files may hold anything, so a wrong word is warned of (spec config.md §3).
+fn source(section: &Section) -> Result<Source, ConfigError> {
+    let word = section.string("default_source").or(Source::Moonraker.name())?;
+    match word.to_ascii_lowercase().as_str() {
+        "moonraker" => Ok(Source::Moonraker),
+        _ => {
+            section.warn(format!("There is no source '{word}' of users; it is 'moonraker'"));
+            Ok(Source::Moonraker)
+        }
+    }
+}
+
+/// The options of `[authorization]` that the reference does not have.
+fn rules(section: &Section) -> Result<Rules, ConfigError> {
+    let names = section.list::<String>("allowed_hosts").or_empty()?;
+    let check_host = section.boolean("check_host").or(true)?;
+    let trusted_proxies = match section.list::<String>("trusted_proxies").optional()? {
+        None => Networks::loopback(),
+        Some(entries) => {
+            let mut proxies = Networks::default();
+            for entry in entries {
+                match entry.parse::<Network>() {
+                    Ok(network) => proxies.add(network),
+                    Err(reason) => section.warn(format!("trusted proxy '{entry}' {reason}")),
+                }
+            }
+            proxies
+        }
+    };
+    Ok(Rules {
+        trusted_proxies,
+        hosts: check_host.then(|| Hosts::new(names)),
+        check_origin: section.boolean("check_origin").or(true)?,
+    })
 }
 
 /// `[octoprint_compat]`, if there is such a section.

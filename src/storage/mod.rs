@@ -25,6 +25,7 @@ mod path;
 mod rebuild;
 pub mod record;
 mod table;
+pub mod users;
 mod view;
 
 use std::path::{Path, PathBuf};

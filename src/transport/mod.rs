@@ -10,6 +10,7 @@ pub use stall::STALL_TIMEOUT;
 use std::sync::Arc;
 
 use crate::api::{Connections, Table};
+use crate::auth::Auth;
 use crate::tasks::Spawner;
 
 /// What every transport works with.
@@ -19,6 +20,8 @@ pub struct Context {
     pub table: Arc<Table>,
     /// All lasting connections.
     pub connections: Arc<Connections>,
+    /// Who may do what.
+    pub auth: Arc<Auth>,
     /// Starts tasks of this run of the server.
     pub spawner: Spawner,
 }

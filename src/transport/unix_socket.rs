@@ -1,6 +1,7 @@
 //! JSON-RPC on a unix socket: frames of JSON that end in 0x03, both ways (spec api.md §0.1).
 //!
-//! Whoever may open the socket file may do everything: the file's permissions are the access control.
+//! The file's permissions say who may connect. Processes of the server's own user and of root may then do
+//! everything, those of others what `[authorization] unix_socket_role` says, which is everything by default.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -15,7 +16,7 @@ use super::Context;
 use super::calls::Calls;
 use super::stall::Unstalled;
 use crate::api::outbox::Outgoing;
-use crate::api::{Connection, Identity, Transport};
+use crate::api::{Connection, Transport};
 use crate::klippy::framing::{END, Frame, FrameReader, MAX_FRAME};
 
 /// How many clients may be connected. One more is closed at once.
@@ -85,7 +86,8 @@ impl Drop for UnixSocket {
 }
 
 async fn serve(socket: Async<UnixStream>, context: Context) {
-    let connection = match context.connections.open(Transport::UnixSocket, None, Identity::local()) {
+    let identity = context.auth.by_uid(peer_uid(&socket));
+    let connection = match context.connections.open(Transport::UnixSocket, None, identity) {
         Ok(connection) => connection,
         Err(error) => return log::info!("A client on the unix socket was turned away: {error}"),
     };
@@ -96,6 +98,12 @@ async fn serve(socket: Async<UnixStream>, context: Context) {
         log::debug!("A client on the unix socket was lost: {error}");
     }
     context.connections.remove(&connection);
+}
+
+/// The user of this machine whose process it is, where the kernel tells.
+fn peer_uid(socket: &Async<UnixStream>) -> Option<u32> {
+    use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+    getsockopt(socket.get_ref(), PeerCredentials).ok().map(|peer| peer.uid())
 }
 
 async fn read(socket: &Async<UnixStream>, calls: &Calls, connection: &Connection) -> io::Result<()> {

@@ -10,7 +10,7 @@ use crate::harness::pattern::assert_matches;
 use crate::harness::{Perigee, Setup, eventually};
 use crate::sim::Sim;
 
-const SERVER: &str = "[server]\nhost: {host}\nport: {port}\nklippy_uds_address: {dir}/klippy.sock\n";
+const SERVER: &str = "[server]\nhost: {host}\nport: {port}\nklippy_uds_address: {dir}/klippy.sock\n[authorization]\ntrusted_clients: 127.0.0.0/8\n";
 
 fn check(setup: &Setup) -> (bool, String) {
     setup.write_config();
@@ -242,7 +242,7 @@ fn the_backup_is_one_file_with_everything() {
 #[test]
 fn places_in_options() {
     let setup = Setup::new()
-        .config("[server]\nhost: {host}\nport: {port}\nklippy_uds_address: {data_path}/comms/klippy.sock\n")
+        .config("[server]\nhost: {host}\nport: {port}\nklippy_uds_address: {data_path}/comms/klippy.sock\n[authorization]\ntrusted_clients: 127.0.0.0/8\n")
         .file("moonraker.secrets", "{\"a\": {\"b\": \"c\"}}");
     let comms = setup.data().join("comms");
     fs::create_dir_all(&comms).unwrap();

@@ -8,6 +8,9 @@
 mod harness;
 mod sim;
 
+mod access;
+mod access_table;
+mod attacks;
 mod bad_input;
 mod cases;
 mod clients;

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde::Deserialize;
 
 use super::*;
-use crate::api::{Endpoint, Identity, Role, Transport};
+use crate::api::{Endpoint, Identity, Transport};
 
 struct Part;
 
@@ -116,11 +116,8 @@ fn what_gets_no_answer() {
 
 #[test]
 fn an_unknown_caller_is_told_so() {
-    let caller = Caller {
-        transport: Transport::Websocket,
-        identity: Identity { user: None, role: Role::Anonymous },
-        ..Caller::internal()
-    };
+    let caller =
+        Caller { transport: Transport::Websocket, identity: Identity::STRANGER, ..Caller::internal() };
     let request = br#"{"jsonrpc":"2.0","method":"test.socket","id":1}"#;
     let answer = smol::block_on(handle(&table(), &caller, request)).unwrap();
     assert_eq!(answer, r#"{"jsonrpc":"2.0","error":{"code":-32602,"message":"Unauthorized"},"id":1}"#);

@@ -9,8 +9,9 @@ use percent_encoding::percent_decode_str;
 use tide::http as http_types;
 use tide::{Middleware, Next};
 
-use super::site::{Request, Site, finish, header, identity};
-use super::wire::App;
+use super::site::{Request, Site, finish, header};
+use super::visitor::{self, Visitor, refuse_foreign_pages, visitor};
+use super::wire::{App, Upgrade};
 use super::{arguments, bridge, download, landing, respond, upload, websocket};
 use crate::api::{Call, Endpoint, Error, Params, Result, Role, Transport, Verb, jsonrpc};
 use crate::transport::MAX_MESSAGE;
@@ -54,31 +55,54 @@ fn method(verb: Verb) -> http_types::Method {
     }
 }
 
-/// What holds for every request: who may come in at all, preflights, and the form of errors.
+/// What holds for every request: who makes it, preflights, and the form of errors.
 struct Frame;
 
 #[tide::utils::async_trait]
 impl Middleware<Arc<Site>> for Frame {
-    async fn handle(&self, request: Request, next: Next<'_, Arc<Site>>) -> tide::Result {
-        let cors = request.state().options.cors.clone();
+    async fn handle(&self, mut request: Request, next: Next<'_, Arc<Site>>) -> tide::Result {
+        let site = request.state().clone();
         let origin = header(&request, "Origin").map(str::to_owned);
-        let mut response: Response = if identity(&request).role == Role::Anonymous {
-            respond::error(&Error::forbidden("Only this machine itself may use the server"))
-        } else if request.method() == http_types::Method::Options {
+        let mut response: Response = if request.method() == http_types::Method::Options {
             preflight(&request, origin.as_deref())
         } else {
-            next.run(request).await.into()
+            match recognise(&mut request).await {
+                Ok(visitor) => finish_for(&visitor, next.run(request).await.into()),
+                Err(error) => respond::error(&error),
+            }
         };
-        if response.status().is_client_error() && response.header("Content-Type").is_none() {
-            // tide's own answers to unknown paths and verbs
-            let reason = response.status().canonical_reason();
-            response = respond::error(&Error::new(response.status().into(), reason));
-        }
         if let Some(origin) = &origin {
-            cors.mark(&mut response, origin);
+            site.options.cors.mark(&mut response, origin);
         }
         Ok(response.into())
     }
+}
+
+/// Finds out who makes a request, and leaves it for the handlers.
+async fn recognise(request: &mut Request) -> Result<Visitor> {
+    let visitor = match visitor::recognise(request).await {
+        // on a websocket there is another chance to log in
+        Err(error) if error.status() == 401 && request.ext::<Upgrade>().is_some() => {
+            Visitor::stranger(request)
+        }
+        outcome => outcome?,
+    };
+    request.set_ext(visitor.clone());
+    Ok(visitor)
+}
+
+/// Gives tide's own answers to unknown paths and verbs the form of ours, and says why somebody is a stranger who
+/// thinks he is none.
+fn finish_for(visitor: &Visitor, response: Response) -> Response {
+    let status = response.status();
+    let is_ours = response.header("Content-Type").is_some() || !status.is_client_error();
+    if (status == 401 || !is_ours) && visitor.identity.role == Role::Anonymous {
+        return respond::error(&visitor.refusal());
+    }
+    if is_ours {
+        return response;
+    }
+    respond::error(&Error::new(status.into(), status.canonical_reason()))
 }
 
 fn preflight(request: &Request, origin: Option<&str>) -> Response {
@@ -114,6 +138,11 @@ async fn call(endpoint: Arc<Endpoint>, mut request: Request) -> tide::Result<Res
 }
 
 async fn make_call(endpoint: &Endpoint, request: &mut Request) -> Result<crate::api::Reply> {
+    let identity = &visitor(request).identity;
+    identity.require(endpoint.role)?;
+    if request.method() != http_types::Method::Get || endpoint.role > Role::ReadOnly {
+        refuse_foreign_pages(request, identity)?;
+    }
     let tail = tail(request)?;
     if let Some(folder) = endpoint.path.strip_suffix('*')
         && let path = format!("{folder}{tail}")
@@ -196,7 +225,11 @@ async fn json_rpc(mut request: Request) -> tide::Result<Response> {
     if !is_json {
         return finish(Err(Error::bad_request("Content-Type must be application/json")));
     }
-    let body = match read_body(&mut request).await {
+    let body = match refuse_foreign_pages(&request, &visitor(&request).identity) {
+        Ok(()) => read_body(&mut request).await,
+        Err(error) => Err(error),
+    };
+    let body = match body {
         Ok(body) => body,
         Err(error) => return finish(Err(error)),
     };

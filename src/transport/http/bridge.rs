@@ -1,5 +1,6 @@
 //! `/klippysocket`: a websocket straight to Klippy (spec api.md §2). Each client gets a connection to Klippy of
-//! its own; what one side sends is handed to the other as it is.
+//! its own; what one side sends is handed to the other as it is. Nothing of that is looked at, so it is for those
+//! who may do everything.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -13,9 +14,10 @@ use http_types::Response;
 use tide::http as http_types;
 
 use super::site::{Request, finish};
+use super::visitor::visitor;
 use super::websocket::{PING_INTERVAL, accept, close, take_over};
 use crate::api::outbox::CloseReason;
-use crate::api::{Error, Result};
+use crate::api::{Error, Result, Role};
 use crate::klippy::framing::{END, Frame, FrameReader, MAX_FRAME};
 use crate::transport::stall::Unstalled;
 
@@ -29,6 +31,7 @@ pub(super) async fn open(request: Request) -> tide::Result<Response> {
 
 async fn start(request: &Request) -> Result<Response> {
     let site = request.state();
+    visitor(request).identity.require(Role::Admin)?;
     if !site.klippy.is_connected() {
         return Err(Error::unavailable("Klippy Not Connected"));
     }

@@ -5,21 +5,25 @@ use std::net::IpAddr;
 use http_types::Response;
 use tide::http as http_types;
 
+use crate::auth::TrustedClients;
+
 /// What a preflight allows.
 const ALLOW_METHODS: &str = "GET, POST, PUT, DELETE, OPTIONS";
 const ALLOW_HEADERS: &str = "Origin, Accept, Content-Type, X-Requested-With, X-CRSF-Token, Authorization, \
                              X-Access-Token, X-Api-Key";
 
 /// The origins that are allowed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Cors {
     patterns: Vec<String>,
+    trusted: TrustedClients,
 }
 
 impl Cors {
     /// Allows these origins; `*` in a pattern stands for anything. Patterns that would allow too much are left
-    /// out: the second list says which and why.
-    pub fn new(patterns: impl IntoIterator<Item = String>) -> (Self, Vec<String>) {
+    /// out: the second list says which and why. Pages that a trusted client serves under its address are allowed
+    /// where anybody is.
+    pub fn new(patterns: impl IntoIterator<Item = String>, trusted: TrustedClients) -> (Self, Vec<String>) {
         let (mut taken, mut refused) = (Vec::new(), Vec::new());
         for pattern in patterns {
             let host = pattern.rsplit_once("://").map_or(&*pattern, |(_, host)| host);
@@ -33,14 +37,16 @@ impl Cors {
                 taken.push(pattern);
             }
         }
-        (Self { patterns: taken }, refused)
+        (Self { patterns: taken, trusted }, refused)
     }
 
-    /// Whether a page of this origin may. Without patterns none may; with some, also one that is served by this
-    /// machine under its address, which is a trusted client.
+    /// Whether a page of this origin may. Without patterns none may; with some, also one that a trusted client
+    /// serves under its address.
     pub fn allows(&self, origin: &str) -> bool {
+        let is_trusted = |address: IpAddr| self.trusted.has_address(address);
         !self.patterns.is_empty()
-            && (self.patterns.iter().any(|pattern| matches(pattern, origin)) || is_loopback(origin))
+            && (self.patterns.iter().any(|pattern| matches(pattern, origin))
+                || host_of(origin).parse().is_ok_and(is_trusted))
     }
 
     /// Adds what the browser has to see on any answer to a request of this origin.
@@ -70,13 +76,9 @@ pub(super) fn host_of(origin: &str) -> &str {
     }
 }
 
-fn is_loopback(origin: &str) -> bool {
-    host_of(origin).parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
 /// Whether `text` is `pattern` with anything in place of each `*`. Linear in both: the first place where a part
 /// fits is as good as any later one.
-fn matches(pattern: &str, text: &str) -> bool {
+pub(super) fn matches(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else {
         return false;
@@ -110,21 +112,25 @@ mod tests {
             ("a*ab", "ab", false),
             ("a*b*c", "a-b-b-c", true),
         ] {
-            let (cors, _) = Cors::new([pattern.to_owned()]);
+            let (cors, _) = Cors::new([pattern.to_owned()], TrustedClients::default());
             assert_eq!(cors.allows(origin), allowed, "{pattern} {origin}");
         }
     }
 
     #[test]
     fn dangerous_patterns_are_left_out() {
-        let (cors, refused) = Cors::new(["http://x.*".to_owned(), "http://y.z/".to_owned()]);
+        let (cors, refused) = Cors::new(["http://x.*".to_owned(), "http://y.z/".to_owned()], trusted());
         assert_eq!((cors.patterns.len(), refused.len()), (0, 2));
         assert!(!cors.allows("http://127.0.0.1"), "without patterns nobody is allowed");
     }
 
+    fn trusted() -> TrustedClients {
+        TrustedClients::new(["127.0.0.0/8".to_owned(), "::1".to_owned()]).0
+    }
+
     #[test]
-    fn this_machine_is_allowed_where_somebody_is() {
-        let (cors, _) = Cors::new(["*.local".to_owned()]);
+    fn trusted_clients_are_allowed_where_somebody_is() {
+        let (cors, _) = Cors::new(["*.local".to_owned()], trusted());
         assert!(cors.allows("http://127.0.0.1:8080") && cors.allows("http://[::1]:80"));
         assert!(!cors.allows("http://10.0.0.1"));
     }

@@ -6,8 +6,9 @@ use tide::http as http_types;
 use super::app::tail;
 use super::respond;
 use super::site::{Request, finish, header};
+use super::visitor::visitor;
 use crate::api::Result;
-use crate::files::Conditions;
+use crate::files::{Conditions, rights};
 
 /// Sends a file, or the part of it that is asked for. `HEAD` comes here too; the wire leaves out the body.
 pub(super) async fn send(request: Request) -> tide::Result<Response> {
@@ -15,7 +16,9 @@ pub(super) async fn send(request: Request) -> tide::Result<Response> {
 }
 
 async fn answer(request: &Request) -> Result<Response> {
-    let download = request.state().files.download(&tail(request)?).await?;
+    let path = tail(request)?;
+    visitor(request).identity.require(rights::to_read(&path))?;
+    let download = request.state().files.download(&path).await?;
     let selection = download.select(&Conditions {
         range: header(request, "Range"),
         if_range: header(request, "If-Range"),

@@ -4,14 +4,19 @@ use http_types::Response;
 use tide::http as http_types;
 
 use super::site::{Request, finish};
+use super::visitor::visitor;
 use super::{arguments, respond};
-use crate::api::Error;
+use crate::api::{Error, Role};
 
 /// Shows the page.
 pub(super) async fn show(request: Request) -> tide::Result<Response> {
     let site = request.state();
     let warnings = site.warnings.texts();
+    // strangers are told that there is a server, and not how it is
+    let is_stranger = visitor(&request).identity.role == Role::Anonymous;
+    let message = if is_stranger { String::new() } else { site.klippy.state_message() };
     let warnings = match warnings.is_empty() {
+        _ if is_stranger => "<p>Log in with a front-end to see them.</p>".to_owned(),
         true => "<p>There are no warnings.</p>".to_owned(),
         false => {
             let items: String = warnings.iter().map(|text| format!("<li>{}</li>", escape(text))).collect();
@@ -21,7 +26,7 @@ pub(super) async fn show(request: Request) -> tide::Result<Response> {
     let page = PAGE
         .replace("{version}", env!("CARGO_PKG_VERSION"))
         .replace("{state}", site.klippy.state().name())
-        .replace("{message}", &escape(&site.klippy.state_message()))
+        .replace("{message}", &escape(&message))
         .replace("{connections}", &site.context.connections.len().to_string())
         .replace("{warnings}", &warnings);
     let mut response = respond::empty(200);

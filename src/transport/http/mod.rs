@@ -8,10 +8,13 @@ mod body;
 mod bridge;
 mod cors;
 mod download;
+mod forwarded;
+mod hosts;
 mod landing;
 mod respond;
 mod site;
 mod upload;
+mod visitor;
 mod websocket;
 mod wire;
 
@@ -25,7 +28,9 @@ use async_io::Async;
 
 pub use body::BODY_STALL_TIMEOUT;
 pub use cors::Cors;
+pub use hosts::Hosts;
 pub use site::{Options, Site};
+pub use visitor::Rules;
 pub use websocket::{PING_INTERVAL, PONG_TIMEOUT};
 pub use wire::{HEADER_TIMEOUT, MAX_HEADER_SIZE, MAX_HEADERS};
 

@@ -48,7 +48,12 @@ pub(super) fn outcome(outcome: Result<Reply>, wrapped: bool, if_none_match: Opti
 pub(super) fn error(error: &Error) -> Response {
     log::debug!("answered with an error: {error}");
     let (code, message) = (error.status(), json::to_text(error.message()));
-    json(code, format!(r#"{{"error":{{"code":{code},"message":{message},"traceback":""}}}}"#))
+    let mut response =
+        json(code, format!(r#"{{"error":{{"code":{code},"message":{message},"traceback":""}}}}"#));
+    if code == 401 {
+        response.insert_header("WWW-Authenticate", "Bearer");
+    }
+    response
 }
 
 /// Whether an `If-None-Match` header names this tag (RFC 9110 §13.1.2, weak comparison).

@@ -7,9 +7,9 @@ use http_types::Response;
 use tide::http as http_types;
 
 use super::cors::Cors;
-use super::wire::PeerAddress;
+use super::visitor::{Rules, Visitor, visitor};
 use super::{arguments, respond};
-use crate::api::{Caller, Error, Identity, Result, Role, Transport, Warnings};
+use crate::api::{Caller, Connection, Error, Result, Role, Transport, Warnings};
 use crate::files::Files;
 use crate::klippy::Klippy;
 use crate::transport::Context;
@@ -25,6 +25,8 @@ pub struct Options {
     pub max_websockets: usize,
     /// Who may use the server from other sites' pages.
     pub cors: Cors,
+    /// What decides who a visitor is.
+    pub rules: Rules,
     /// Paths that take uploads, besides the one that is always there.
     pub upload_paths: Vec<&'static str>,
 }
@@ -67,7 +69,13 @@ impl Site {
             .and_then(|query| arguments::own_key(query, "connection_id"))
             .and_then(|id| id.parse().ok())
             .and_then(|id| self.context.connections.get(id));
-        Caller { transport, address: peer(request), identity: identity(request), connection }
+        let Visitor { address, identity, .. } = visitor(request).clone();
+        // another's connection is an administrator's to use
+        let may_use = |found: &Arc<Connection>| {
+            identity.role == Role::Admin
+                || (identity.user.is_some() && found.identity().user == identity.user)
+        };
+        Caller { transport, address: Some(address), connection: connection.filter(may_use), identity }
     }
 
     /// Takes a place among the websockets.
@@ -89,19 +97,6 @@ pub(super) struct WebsocketPlace(Arc<AtomicUsize>);
 impl Drop for WebsocketPlace {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-/// The peer's address.
-fn peer(request: &Request) -> Option<std::net::IpAddr> {
-    request.ext::<PeerAddress>().map(|peer| peer.0)
-}
-
-/// Who the peer is. There are no accounts yet: this machine is trusted, everybody else is a stranger.
-pub(super) fn identity(request: &Request) -> Identity {
-    match peer(request) {
-        Some(address) if address.to_canonical().is_loopback() => Identity::trusted(),
-        _ => Identity { user: None, role: Role::Anonymous },
     }
 }
 

@@ -15,9 +15,10 @@ use tide::http as http_types;
 
 use super::app::{next_chunk, read_error};
 use super::respond;
-use super::site::{Request, Site, finish, header, identity};
-use crate::api::{Error, Result};
-use crate::files::{FileAction, GCODES, Upload, UploadTarget, is_gcode};
+use super::site::{Request, Site, finish, header};
+use super::visitor::{refuse_foreign_pages, scheme, visitor};
+use crate::api::{Error, Result, Role};
+use crate::files::{FileAction, GCODES, Upload, UploadTarget, is_gcode, rights};
 use crate::transport::MAX_MESSAGE;
 
 /// The longest value of a form's field other than the file, in bytes.
@@ -38,7 +39,7 @@ const PATH: AsciiSet = NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').r
 /// Takes an upload.
 pub(super) async fn receive(mut request: Request) -> tide::Result<Response> {
     let outcome = take(&mut request).await;
-    if outcome.is_err() {
+    if outcome.is_err() && visitor(&request).identity.role > Role::Anonymous {
         // What the client still sends is read away, within reason, so that it gets to see the answer.
         let mut body = request.take_body().into_reader();
         let mut rest = FORM_OVERHEAD;
@@ -72,6 +73,9 @@ struct Uploaded<'a> {
 
 async fn take(request: &mut Request) -> Result<Response> {
     let site = request.state().clone();
+    let identity = visitor(request).identity.clone();
+    identity.require(Role::Operator)?;
+    refuse_foreign_pages(request, &identity)?;
     let length = request.len().map(|length| length as u64);
     let limit = site.options.max_upload_size.saturating_add(FORM_OVERHEAD);
     if length.is_some_and(|length| length > limit) {
@@ -81,11 +85,12 @@ async fn take(request: &mut Request) -> Result<Response> {
     let form = read_parts(&site, &mut parts, length).await?;
     drop(parts);
     let upload = form.upload.ok_or_else(|| Error::bad_request("No file in the form"))?;
+    identity.require(rights::to_write(&form.target.root_name()))?;
     let change = site.files.finish_upload(upload, &form.target).await?;
     let item = &change.action.item;
     let mut uploaded = Uploaded { action: &change.action, print_started: None, print_queued: None };
     if item.root == GCODES && is_gcode(&item.path) {
-        let user = identity(request).user;
+        let user = identity.user;
         uploaded.print_started = Some(form.print && start_print(&site, &item.path, user).await);
         uploaded.print_queued = Some(false);
     }
@@ -107,11 +112,7 @@ async fn read_parts(site: &Arc<Site>, parts: &mut Multipart<'_>, length: Option<
             }
             "file" => {
                 form.target.filename = field.file_name().unwrap_or_default().to_owned();
-                let root = Some(form.target.root.as_str()).filter(|root| !root.is_empty());
-                let mut upload = site.files.begin_upload(root, length).await?;
-                if form.target.checksum.is_some() {
-                    upload.hash_as_it_comes();
-                }
+                let mut upload = site.files.begin_upload(&form.target, length).await?;
                 while let Some(chunk) = field.chunk().await.map_err(form_error)? {
                     upload.write(&chunk).await?;
                 }
@@ -152,7 +153,7 @@ fn location(request: &Request, root: &str, path: &str) -> String {
     let site = request.state();
     let host = header(request, "Host").unwrap_or("localhost");
     let path = utf8_percent_encode(path, &PATH);
-    format!("http://{host}{}/server/files/{root}/{path}", site.options.route_prefix)
+    format!("{}://{host}{}/server/files/{root}/{path}", scheme(request), site.options.route_prefix)
 }
 
 /// The parts of a form in the body of a request.

@@ -15,7 +15,8 @@ use smol::Timer;
 use tide::http as http_types;
 
 use super::respond;
-use super::site::{Request, Site, WebsocketPlace, finish, header, identity};
+use super::site::{Request, Site, WebsocketPlace, finish, header};
+use super::visitor::{Visitor, is_own_page, visitor};
 use super::wire::{Io, Upgrade};
 use crate::api::outbox::{CloseReason, Outgoing};
 use crate::api::{Connection, Error, Identity, Result, Transport};
@@ -42,10 +43,10 @@ pub(super) type Socket = WebSocketStream<Unstalled<async_io::Async<std::net::Tcp
 pub(super) async fn open(request: Request) -> tide::Result<Response> {
     finish(accept(&request).map(|(response, upgrade, place)| {
         let site = request.state().clone();
-        let (identity, address) = (identity(&request), site.caller(&request, Transport::Websocket).address);
+        let Visitor { address, identity, .. } = visitor(&request).clone();
         site.context.spawner.clone().spawn(async move {
             if let Some(socket) = take_over(upgrade).await {
-                serve(site, socket, identity, address).await;
+                serve(site, socket, identity, Some(address)).await;
             }
             drop(place);
         });
@@ -71,7 +72,8 @@ pub(super) fn accept(request: &Request) -> Result<(Response, OnUpgrade, Websocke
     if version != Some("13") {
         return Err(Error::new(426, "Only version 13 of the websocket protocol is spoken here"));
     }
-    if !is_own_page(request, site) {
+    let origin = header(request, "Origin");
+    if origin.is_some_and(|origin| !is_own_page(request, origin, &site.options.cors)) {
         return Err(Error::forbidden("Cross origin websockets not allowed"));
     }
     let place = site.websocket_place()?;
@@ -82,14 +84,6 @@ pub(super) fn accept(request: &Request) -> Result<(Response, OnUpgrade, Websocke
     response.insert_header("Upgrade", "websocket");
     response.insert_header("Sec-WebSocket-Accept", derive_accept_key(key.as_bytes()));
     Ok((response, upgrade, place))
-}
-
-/// Whether the request comes from no page, from a page of this very server, or from one that is allowed.
-fn is_own_page(request: &Request, site: &Site) -> bool {
-    let Some(origin) = header(request, "Origin") else { return true };
-    let host = header(request, "Host").unwrap_or_default();
-    let page = origin.rsplit_once("://").map_or(origin, |(_, host)| host);
-    page.eq_ignore_ascii_case(host) || site.options.cors.allows(origin)
 }
 
 /// Takes the connection over from hyper once the 101 answer has been sent.

@@ -133,7 +133,10 @@ fn it_uploads() {
     client.call("printer.objects.subscribe", json!({"objects": {"print_stats": null}}));
     // file, root, path; the answer's item.path is read at the top
     let form = Multipart::new().file("cube.gcode", "G28\n").text("root", "gcodes").text("path", "sub");
-    let answer = server.send(&form.upload().header("Origin", "http://mainsail.local")).expect(201).json();
+    let answer = server
+        .send(&form.upload().header("Host", "mainsail.local").header("Origin", "http://mainsail.local"))
+        .expect(201)
+        .json();
     assert_eq!(answer["item"]["path"], "sub/cube.gcode");
     // "upload and print"
     let form = Multipart::new()
@@ -164,7 +167,9 @@ fn it_gets_its_configuration_with_every_answer_a_page_may_read() {
         "/server/files/config/none.json",
         "/none",
     ] {
-        let answer = server.send(&Request::get(target).header("Origin", "http://mainsail.local"));
+        let answer = server.send(
+            &Request::get(target).header("Host", "mainsail.local").header("Origin", "http://mainsail.local"),
+        );
         assert_eq!(answer.header("Access-Control-Allow-Origin"), Some("http://mainsail.local"), "{target}");
     }
 }

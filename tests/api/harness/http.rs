@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use super::PATIENCE;
 
+/// How much of a body goes out together with its head, in bytes.
+const SMALL: usize = 64 << 10;
+
 /// One request. Only `Host` and `Content-Length` are added by themselves, where they are missing.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -163,9 +166,11 @@ impl Http {
 
     pub fn try_send(&mut self, request: &Request) -> io::Result<Response> {
         let mut bytes = request.head(&self.host).into_bytes();
-        bytes.extend(&request.body);
+        // a small body in the same packet, a large one without a copy
+        let (with_head, alone) = request.body.split_at(request.body.len().min(SMALL));
+        bytes.extend(with_head);
         // A server may answer and close before it has read a body that it refuses.
-        let written = self.stream.write_all(&bytes);
+        let written = self.stream.write_all(&bytes).and_then(|()| self.stream.write_all(alone));
         self.read_response(request.method == "HEAD").map_err(|error| written.err().unwrap_or(error))
     }
 

@@ -6,6 +6,7 @@ pub mod http;
 pub mod multipart;
 pub mod pattern;
 pub mod rpc;
+pub mod seed;
 pub mod server;
 pub mod temp;
 pub mod unix_socket;

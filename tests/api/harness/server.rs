@@ -37,6 +37,10 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("its address").port()
 }
 
+/// The section that says who may come in, and the line that has the tests come in.
+const AUTHORIZATION: &str = "[authorization]";
+const TRUSTED: &str = "trusted_clients: 127.0.0.0/8";
+
 /// A server before its start.
 #[derive(Debug)]
 pub struct Setup {
@@ -44,6 +48,7 @@ pub struct Setup {
     pub address: SocketAddr,
     server_options: String,
     sections: String,
+    strangers: bool,
     config: Option<String>,
     args: Vec<OsString>,
     env: Vec<(String, OsString)>,
@@ -63,6 +68,7 @@ impl Setup {
             address: free_address(),
             server_options: String::new(),
             sections: String::new(),
+            strangers: false,
             config: None,
             args: Vec::new(),
             env: Vec::new(),
@@ -89,6 +95,13 @@ impl Setup {
     #[must_use]
     pub fn sections(mut self, text: &str) -> Self {
         self.sections += &format!("\n{text}\n");
+        self
+    }
+
+    /// Trusts nobody, not even this machine.
+    #[must_use]
+    pub fn strangers(mut self) -> Self {
+        self.strangers = true;
         self
     }
 
@@ -142,13 +155,17 @@ impl Setup {
                 .replace("{port}", &self.address.port().to_string())
                 .replace("{dir}", &self.dir.path().display().to_string());
         }
+        let sections = match self.sections.contains(AUTHORIZATION) {
+            true => self.sections.replacen(AUTHORIZATION, &format!("{AUTHORIZATION}\n{TRUSTED}"), 1),
+            false => format!("{AUTHORIZATION}\n{TRUSTED}\n{}", self.sections),
+        };
         format!(
             "[server]\nhost: {}\nport: {}\nklippy_uds_address: {}\n{}{}",
             self.address.ip(),
             self.address.port(),
             self.klippy_socket().display(),
             self.server_options,
-            self.sections
+            if self.strangers { &self.sections } else { &sections }
         )
     }
 
@@ -225,7 +242,7 @@ impl Perigee {
                 panic!("the server ended at its start: {status}\n{}", self.output());
             }
             let mut http = Http::connect(self.address).ok()?;
-            http.try_send(&Request::get(&self.path("/server/info"))).ok()
+            http.try_send(&Request::get(&self.path("/access/info"))).ok()
         });
     }
 
