@@ -91,8 +91,12 @@ async fn take(request: &mut Request) -> Result<Response> {
     let mut uploaded = Uploaded { action: &change.action, print_started: None, print_queued: None };
     if item.root == GCODES && is_gcode(&item.path) {
         let user = identity.user;
-        uploaded.print_started = Some(form.print && start_print(&site, &item.path, user).await);
-        uploaded.print_queued = Some(false);
+        let started = form.print && start_print(&site, &item.path, user.clone()).await;
+        uploaded.print_started = Some(started);
+        uploaded.print_queued = Some(match &site.queue {
+            Some(queue) if form.print && !started => queue.enqueue(item.path.clone(), user).await,
+            _ => false,
+        });
     }
     let mut response = respond::json(201, crate::json::to_text(&uploaded));
     response.insert_header("Location", location(request, &item.root, &item.path));
