@@ -308,7 +308,7 @@ async fn move_in(paths: &Paths, storage: &Storage, created: bool, warnings: &War
         folders.push(home.join(".moonraker_database"));
     }
     let moved = storage.clone();
-    let moved = smol::unblock(move || storage::import::first_start(&moved, created, &folders));
+    let moved = unblock(move || storage::import::first_start(&moved, created, &folders));
     match moved.await {
         Ok(None) => {}
         Ok(Some(report)) => log::info!("Moved in from Moonraker:\n{report}"),
