@@ -28,10 +28,11 @@ apt_install() {
 }
 
 # describe TARGET [ROUTE]: set gnu (name of the distribution's gcc), deb (Debian's name of the architecture),
-# musl (musl's name of it) and code (compiler flags for small code, for the standard library and for the crates).
+# musl (musl's name of it), code (compiler flags for small code, for the standard library and for the crates) and page
+# (the largest memory page that its kernels use, to which the linker fills up the file).
 # A program that aborts on panic has no use for tables of how to unwind.
 describe() {
-    code=-Cforce-unwind-tables=no
+    code=-Cforce-unwind-tables=no page=4096
     case $1 in
     x86_64-unknown-linux-musl)      gnu=x86_64-linux-gnu    deb=amd64  musl=x86_64-linux-musl ;;
     aarch64-unknown-linux-musl)     gnu=aarch64-linux-gnu   deb=arm64  musl=aarch64-linux-musl ;;
@@ -44,6 +45,8 @@ describe() {
     esac
     # Every ARMv7 application processor has Thumb-2, whose instructions are mostly half as long.
     case $1 in armv7-*) code="$code -Ctarget-feature=+thumb-mode" ;; esac
+    # The linker prepares for pages of 64 KiB; the Raspberry Pi 5 has some of 16 KiB, no board has larger ones.
+    case $1 in aarch64-*) page=16384 ;; mipsel-*) page=65536 ;; esac
 }
 
 # upper TRIPLE: the form in which cargo names a target in its environment variables

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use smol::lock::Semaphore;
 
+use crate::tasks::unblock;
+
 /// How many requests run at once; others wait. They share the few threads of the blocking pool with the disk.
 const MAX_AT_ONCE: usize = 2;
 /// How many redirections are followed.
@@ -74,7 +76,7 @@ impl Get {
     /// answer.
     pub async fn send(self) -> Result<Answer, Error> {
         let _place = PLACES.acquire().await;
-        smol::unblock(move || self.run()).await
+        unblock(move || self.run()).await
     }
 
     fn run(self) -> Result<Answer, Error> {

@@ -13,6 +13,7 @@ use super::users::{Account, refuse_reserved};
 use super::{Auth, Source};
 use crate::api::{Error, Identity, Result};
 use crate::sync::lock;
+use crate::tasks::unblock;
 use crate::time::unix_seconds;
 
 /// How many passwords may wait to be hashed. They are hashed one at a time, so that the memory that takes is taken
@@ -66,7 +67,7 @@ impl Hashing {
             return Err(Error::unavailable("Too many log-ins at once"));
         }
         let _turn = self.one.acquire().await;
-        Ok(smol::unblock(work).await)
+        Ok(unblock(work).await)
     }
 }
 

@@ -13,6 +13,7 @@ use smol::Timer;
 
 use super::networks::{Network, Networks};
 use crate::sync::lock;
+use crate::tasks::unblock;
 
 /// How long the name server may take (spec behaviour.md §4.1).
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -89,7 +90,7 @@ impl TrustedClients {
             }
         }
         let host = name.to_string();
-        let asked = async move { smol::unblock(move || look_up(&host)).await };
+        let asked = async move { unblock(move || look_up(&host)).await };
         let late = async {
             Timer::after(LOOKUP_TIMEOUT).await;
             None

@@ -15,7 +15,7 @@ use crate::host::{
     CpuUsage, Host, Memory, NetworkUsage, ProcessUsage, Sampler, Throttled, ThrottledState, uptime,
 };
 use crate::sync::lock;
-use crate::tasks::Spawner;
+use crate::tasks::{Spawner, unblock};
 
 /// How often a sample is taken.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -116,7 +116,7 @@ impl ProcStats {
     /// Asks the firmware, which takes its time, and tells when its answer changed.
     async fn check_throttled(&self) -> Option<ThrottledState> {
         let throttled = self.throttled.clone()?;
-        let asked = smol::unblock(move || throttled.state()).await;
+        let asked = unblock(move || throttled.state()).await;
         let now = match asked {
             Ok(now) => now,
             Err(error) => {

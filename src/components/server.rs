@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::files::Files;
 use crate::klippy::Klippy;
 use crate::logging::LogControl;
-use crate::tasks::Spawner;
+use crate::tasks::{Spawner, unblock};
 
 /// The version of the API (spec api.md, title).
 const API_VERSION: [u32; 3] = [1, 5, 0];
@@ -173,7 +173,7 @@ impl Server {
 
     async fn roll_own_log(&self) -> std::result::Result<(), String> {
         let log = self.parts.log.clone().ok_or("There is no log")?;
-        smol::unblock(move || log.rollover().map(drop).map_err(|error| error.to_string())).await
+        unblock(move || log.rollover().map(drop).map_err(|error| error.to_string())).await
     }
 
     /// Klipper keeps its log open, so its log can only be rolled over by stopping it, and that takes a service

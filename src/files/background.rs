@@ -11,6 +11,7 @@ use super::roots::{Access, Root};
 use super::watch::Fact;
 use super::{Files, arrival, told, walk};
 use crate::api::Result;
+use crate::tasks::unblock;
 
 /// Changes that wait to be told; the watcher waits when there are so many.
 const FACTS: usize = 256;
@@ -40,7 +41,7 @@ impl Files {
     async fn tell(&self, facts: Vec<Fact>) {
         let everything = facts.contains(&Fact::Everything);
         let policy = self.0.roots.now();
-        let actions = smol::unblock(move || {
+        let actions = unblock(move || {
             let actions = facts.into_iter().filter_map(|fact| told::action(&policy, fact));
             actions.collect::<Vec<_>>()
         })
@@ -130,7 +131,7 @@ impl Files {
         access: Access,
     ) -> std::result::Result<(), String> {
         let (inner, name, path) = (self.0.clone(), name.to_owned(), path.into());
-        let root = smol::unblock(move || inner.roots.register(&name, &path, access)).await?;
+        let root = unblock(move || inner.roots.register(&name, &path, access)).await?;
         if self.0.started.load(Ordering::Relaxed) {
             self.look_again(root).await;
         }
@@ -153,7 +154,7 @@ impl Files {
         self.0.roots.unregister(name);
         if let Some(watcher) = self.0.watcher.clone() {
             let name = name.to_owned();
-            smol::unblock(move || watcher.remove_root(&name)).await;
+            unblock(move || watcher.remove_root(&name)).await;
         }
     }
 
@@ -178,7 +179,7 @@ impl Files {
             return;
         }
         let (policy, watcher, watched) = (self.0.roots.now(), self.0.watcher.clone(), root.clone());
-        let warning = smol::unblock(move || match watcher {
+        let warning = unblock(move || match watcher {
             Some(watcher) => watcher.add_root(&policy, &watched),
             None => {
                 walk::sweep(&policy, &watched);
@@ -202,7 +203,7 @@ impl Files {
 
     async fn tell_root(&self, root: &Arc<Root>) {
         let (policy, root) = (self.0.roots.now(), root.clone());
-        let update = smol::unblock(move || told::root_update(&policy, &root)).await;
+        let update = unblock(move || told::root_update(&policy, &root)).await;
         (self.0.setup.sink)(&update);
     }
 }

@@ -16,6 +16,7 @@ use super::path::{RelPath, RootPath, extension};
 use super::range::{Conditions, Selection, whole_seconds};
 use super::roots::{Policy, failed};
 use crate::api::{Error, Result};
+use crate::tasks::{Blocking, unblock};
 
 /// How much of a file is read at once (spec api.md §1), and all that a download holds in memory.
 pub const CHUNK: usize = 64 << 10;
@@ -162,7 +163,7 @@ pub struct Body {
 #[derive(Debug)]
 enum State {
     Idle(Box<Chunk>),
-    Reading(smol::Task<io::Result<Box<Chunk>>>),
+    Reading(Blocking<io::Result<Box<Chunk>>>),
     Failed,
 }
 
@@ -220,7 +221,7 @@ impl AsyncBufRead for Body {
                 }
                 State::Idle(chunk) => {
                     let most = this.left;
-                    this.state = State::Reading(smol::unblock(move || chunk.read(most)));
+                    this.state = State::Reading(unblock(move || chunk.read(most)));
                 }
                 State::Reading(mut task) => match Pin::new(&mut task).poll(context) {
                     Poll::Ready(chunk) => this.state = State::Idle(chunk?),

@@ -7,6 +7,7 @@ use super::path::{RelPath, is_gcode};
 use super::{Files, RootPath, Stat};
 use crate::api::{Error, Result};
 use crate::gcode::Scan;
+use crate::tasks::unblock;
 
 impl Files {
     /// `server.files.metadata`: the record of a file in the gcodes root, with its `filename`, as JSON. A file that
@@ -68,7 +69,7 @@ impl Files {
     /// 400 when there is none, 403 when it may not be read.
     pub async fn stat(&self, path: &str) -> Result<Stat> {
         let (policy, at) = (self.0.roots.now(), RootPath::parse(path)?);
-        smol::unblock(move || {
+        unblock(move || {
             let place = policy.place(&at)?;
             let metadata = std::fs::metadata(place.to_read()?);
             let metadata =

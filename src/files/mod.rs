@@ -49,7 +49,7 @@ pub use watch::{BUNDLE, LONGEST_BUNDLE, MAX_PENDING, MAX_WATCHES, PAIRING, REPEA
 
 use crate::api::{Error, Result, Warnings};
 use crate::storage::Storage;
-use crate::tasks::Spawner;
+use crate::tasks::{Spawner, unblock};
 use claims::Claims;
 use metadata::Metadata;
 use ops::Job;
@@ -139,7 +139,7 @@ impl Files {
     pub async fn list(&self, root: &str) -> Result<Vec<ListedFile>> {
         let policy = self.0.roots.now();
         let root = policy.root(root)?;
-        smol::unblock(move || list::list(&policy, &root)).await
+        unblock(move || list::list(&policy, &root)).await
     }
 
     /// `server.files.get_directory`: the entries of `root/path`; if `extended`, with the metadata of G-code.
@@ -149,7 +149,7 @@ impl Files {
     pub async fn directory(&self, path: &str, extended: bool) -> Result<Directory> {
         let (policy, at) = (self.0.roots.now(), RootPath::parse(path)?);
         let metadata = extended.then(|| self.0.metadata.clone());
-        smol::unblock(move || {
+        unblock(move || {
             let place = policy.place(&at)?;
             match metadata {
                 Some(metadata) => list::directory(&place, Some(&|path| metadata.get(path))),
@@ -165,7 +165,7 @@ impl Files {
     /// 404 when there is no such regular file, 403 when it is reserved.
     pub async fn download(&self, path: &str) -> Result<Download> {
         let (policy, path) = (self.0.roots.now(), path.to_owned());
-        smol::unblock(move || Download::open(&policy, &path)).await
+        unblock(move || Download::open(&policy, &path)).await
     }
 
     /// `server.files.post_directory`.
@@ -241,7 +241,7 @@ impl Files {
         let stopped = stop.0.clone();
         let job = self.job();
         // Packing may take minutes and changes nothing, so others are not made to wait.
-        let (place, temp) = smol::unblock(move || {
+        let (place, temp) = unblock(move || {
             let place = archive::destination(&job, &dest)?;
             let contents = archive::Contents::collect(&job.policy, &items, &place)?;
             let temp = contents.write(&place, store_only, &stopped)?;
@@ -261,7 +261,7 @@ impl Files {
     pub async fn begin_upload(&self, target: &UploadTarget, size: Option<u64>) -> Result<Upload> {
         let (policy, limit) = (self.0.roots.now(), self.0.setup.max_upload);
         let target = target.clone();
-        smol::unblock(move || Upload::begin(&policy, &target, size, limit)).await
+        unblock(move || Upload::begin(&policy, &target, size, limit)).await
     }
 
     /// Gives a received file its place.
@@ -273,7 +273,7 @@ impl Files {
         let at = upload::destination(target)?;
         let received = upload.complete(target.checksum.clone()).await?;
         let (limit, objects) = (self.0.setup.max_upload, self.0.setup.define_objects);
-        let ready = smol::unblock(move || received.prepare(at, limit, objects)).await?;
+        let ready = unblock(move || received.prepare(at, limit, objects)).await?;
         let placed = self.exclusive(move |job| ready.place(job)).await?;
         let mut actions: Vec<_> = placed.made.into_iter().collect();
         actions.push(placed.action.clone());
@@ -289,7 +289,7 @@ impl Files {
     ) -> Result<T> {
         let guard = self.0.lock.lock_arc().await;
         let (job, watcher) = (self.job(), self.0.watcher.clone());
-        smol::unblock(move || {
+        unblock(move || {
             let result = work(&job);
             // While the paths are claimed, so that the watcher does not tell of them, too.
             if let Some(watcher) = watcher {

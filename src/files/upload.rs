@@ -10,7 +10,6 @@
 use std::io::{self, Write};
 
 use sha2::{Digest, Sha256};
-use smol::Task;
 
 use super::arrival::Received;
 use super::list::{GCODES, disk_usage};
@@ -19,6 +18,7 @@ use super::roots::{Level, Policy, Root, failed};
 use super::temp::TempFile;
 use crate::api::{Error, Result};
 use crate::gcode::{Scan, Scanner};
+use crate::tasks::{Blocking, unblock};
 
 /// Bytes that are collected before they are written. One such buffer fills while another is being written, so
 /// an upload takes twice this.
@@ -57,7 +57,7 @@ pub struct Upload {
     buffer: Vec<u8>,
     state: State,
     /// What is being pushed to the disk, beside the writing.
-    push: Option<Task<io::Result<()>>>,
+    push: Option<Blocking<io::Result<()>>>,
     pushed: u64,
     received: u64,
     limit: u64,
@@ -67,7 +67,7 @@ pub struct Upload {
 enum State {
     /// Nothing is being written; here is the other buffer.
     Idle(Box<Sink>, Vec<u8>),
-    Writing(Task<io::Result<(Box<Sink>, Vec<u8>)>>),
+    Writing(Blocking<io::Result<(Box<Sink>, Vec<u8>)>>),
     Failed,
 }
 
@@ -160,7 +160,7 @@ impl Upload {
             self.push(&sink).await.map_err(|error| failed("receive", "the file", error))?;
         }
         let full = std::mem::replace(&mut self.buffer, empty);
-        self.state = State::Writing(smol::unblock(move || sink.write(full)));
+        self.state = State::Writing(unblock(move || sink.write(full)));
         Ok(())
     }
 
@@ -171,7 +171,7 @@ impl Upload {
         }
         self.pushed = self.received;
         let file = sink.temp.file().try_clone()?;
-        self.push = Some(smol::unblock(move || file.sync_data()));
+        self.push = Some(unblock(move || file.sync_data()));
         Ok(())
     }
 
@@ -192,7 +192,7 @@ impl Upload {
             push.await.map_err(|error| failed("receive", "the file", error))?;
         }
         let rest = std::mem::take(&mut self.buffer);
-        smol::unblock(move || {
+        unblock(move || {
             let error = |error| failed("receive", "the file", error);
             let (mut sink, _) = sink.write(rest).map_err(error)?;
             if let Some(wanted) = checksum {

@@ -30,7 +30,7 @@ use crate::klippy::{self, Klippy, KlippyState};
 use crate::logging::LogControl;
 use crate::print::{Job, PrintQueue};
 use crate::storage::{self, Storage};
-use crate::tasks::Spawner;
+use crate::tasks::{Spawner, unblock};
 use crate::transport::http::{self, Site};
 use crate::transport::unix_socket::UnixSocket;
 use crate::transport::{self};
@@ -274,7 +274,7 @@ struct Context<'a> {
 async fn open_storage(paths: &Paths, warnings: &Warnings) -> (Storage, storage::OpenReport) {
     let folder = paths.data_path.join("database");
     let options = storage::Options { backups: Some(backups(paths)), ..storage::Options::default() };
-    match smol::unblock(move || Storage::open(&folder, &options)).await {
+    match unblock(move || Storage::open(&folder, &options)).await {
         Ok((storage, report)) => {
             report.warnings.iter().for_each(|text| warnings.add(text.clone()));
             #[cfg(feature = "import")]
@@ -308,7 +308,7 @@ async fn move_in(paths: &Paths, storage: &Storage, warnings: &Warnings) {
         folders.push(home.join(".moonraker_database"));
     }
     let moved = storage.clone();
-    let moved = smol::unblock(move || storage::import::first_start(&moved, &folders));
+    let moved = unblock(move || storage::import::first_start(&moved, &folders));
     match moved.await {
         Ok(None) => {}
         Ok(Some((source, report))) => log::info!("Moved in from Moonraker's {source}:\n{report}"),
@@ -588,7 +588,7 @@ fn loaded_file(klippy: &Klippy) -> Option<LoadedFile> {
 async fn listen(host: &str, port: u16) -> Result<Vec<async_io::Async<std::net::TcpListener>>, StartError> {
     let error = |error| StartError::Listen(format!("{host} port {port}"), error);
     let name = host.to_owned();
-    let addresses = smol::unblock(move || settings::addresses(&name, port)).await.map_err(error)?;
+    let addresses = unblock(move || settings::addresses(&name, port)).await.map_err(error)?;
     let begun = Instant::now();
     let mut listeners = Vec::new();
     for address in addresses {

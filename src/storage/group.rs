@@ -14,6 +14,7 @@ use super::core::Core;
 use super::error::{Error, Result};
 use super::view::{Pending, Snapshot, Writer};
 use crate::sync::lock;
+use crate::tasks::unblock;
 
 /// How many writes may wait for the disk; more callers wait outside, at no cost but their own.
 pub(super) const MAX_QUEUED: usize = 256;
@@ -66,7 +67,7 @@ impl Group {
         queue.work.push_back(work);
         if !std::mem::replace(&mut queue.draining, true) {
             let group = Arc::clone(self);
-            smol::unblock(move || group.drain()).detach();
+            unblock(move || group.drain()).detach();
         }
     }
 

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::{Call, Endpoint, Error, Event, Events, NoParams, Notification, Reply, Result};
 use crate::storage::{self, Access, Storage};
 use crate::sync::lock;
-use crate::tasks::Spawner;
+use crate::tasks::{Spawner, unblock};
 use crate::time;
 use entries::{Dismissed, Entry};
 use source::{Fetched, Source};
@@ -267,7 +267,7 @@ impl Announcements {
             Some(fetched) => fetched,
             None => return Ok(false),
         };
-        let feed = smol::unblock(move || feed::parse(&xml)).await?;
+        let feed = unblock(move || feed::parse(&xml)).await?;
         let name = name.to_owned();
         let merged = self.storage.write(move |writer| {
             entries::set_etag(writer, &name, etag.as_deref())?;

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::http_client::Get;
 use crate::sync::lock;
+use crate::tasks::unblock;
 
 /// Largest feed, in bytes. Those that exist are under 20 KB.
 pub(super) const MAX_FEED: u64 = 512 << 10;
@@ -47,7 +48,7 @@ impl Source {
             Self::Folder(folder, times) => {
                 let path = folder.join(format!("{name}.xml"));
                 let last = lock(times).get(name).copied();
-                let read = smol::unblock(move || read_file(path, last)).await?;
+                let read = unblock(move || read_file(path, last)).await?;
                 Ok(read.map(|(text, time)| {
                     lock(times).insert(name.to_owned(), time);
                     Fetched { text, etag: None }

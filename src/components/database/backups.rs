@@ -4,6 +4,7 @@ use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::api::{Error, Result};
+use crate::tasks::unblock;
 use crate::time;
 
 /// Extension of the backups that are made here.
@@ -27,7 +28,7 @@ impl Backups {
     /// Names of the files in it, sorted.
     pub(super) async fn list(&self) -> Vec<String> {
         let folder = self.0.clone();
-        smol::unblock(move || {
+        unblock(move || {
             let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
             let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
             let mut names: Vec<String> =
@@ -63,7 +64,7 @@ impl Backups {
 
     pub(super) async fn make_folder_of(&self, path: &Path) -> Result<()> {
         let folder = path.parent().unwrap_or(&self.0).to_owned();
-        let made = smol::unblock(move || std::fs::create_dir_all(folder)).await;
+        let made = unblock(move || std::fs::create_dir_all(folder)).await;
         made.map_err(|error| Error::from_io("create the backup folder", error))
     }
 
@@ -71,7 +72,7 @@ impl Backups {
     /// 400 when there is no such file.
     pub(super) async fn check_exists(&self, path: &Path) -> Result<()> {
         let found = path.to_owned();
-        match smol::unblock(move || found.is_file()).await {
+        match unblock(move || found.is_file()).await {
             true => Ok(()),
             false => Err(Error::bad_request(format!("Backup '{}' does not exist", path.display()))),
         }
@@ -81,7 +82,7 @@ impl Backups {
     /// 404 when there is no such file.
     pub(super) async fn delete(&self, path: &Path) -> Result<()> {
         let file = path.to_owned();
-        let outcome = smol::unblock(move || match file.is_file() {
+        let outcome = unblock(move || match file.is_file() {
             true => std::fs::remove_file(file),
             false => Err(std::io::ErrorKind::NotFound.into()),
         });

@@ -5,6 +5,7 @@ use std::sync::Weak;
 use std::time::{Duration, SystemTime};
 
 use super::{Database, backups};
+use crate::tasks::unblock;
 
 /// How often it is seen whether a backup is due.
 const LOOK: Duration = Duration::from_secs(3600);
@@ -34,7 +35,7 @@ impl Database {
     /// runs it waits.
     pub(super) async fn back_up_if_due(&self, now: SystemTime) -> crate::api::Result<()> {
         let folder = self.backups.folder().to_owned();
-        let made = smol::unblock(move || automatic(&folder)).await;
+        let made = unblock(move || automatic(&folder)).await;
         let newest = made.last().map(|(time, _)| *time);
         let is_fresh = newest.is_some_and(|time| now.duration_since(time).unwrap_or_default() < AGE);
         let is_same = newest.is_some_and(|time| self.storage.changed().is_some_and(|changed| changed < time));
@@ -47,7 +48,7 @@ impl Database {
         self.storage.backup(path).await?;
         let surplus = (made.len() + 1).saturating_sub(KEPT);
         let old: Vec<PathBuf> = made.into_iter().take(surplus).map(|(_, path)| path).collect();
-        smol::unblock(move || old.iter().for_each(|path| drop(std::fs::remove_file(path)))).await;
+        unblock(move || old.iter().for_each(|path| drop(std::fs::remove_file(path)))).await;
         Ok(())
     }
 }

@@ -23,7 +23,7 @@ use crate::print::{Job, JobChange, JobEvent, JobStats};
 use crate::storage::Storage;
 use crate::storage::history::{JobRecord, Total, delete_job, job as stored_job};
 use crate::sync::lock;
-use crate::tasks::Spawner;
+use crate::tasks::{Spawner, unblock};
 use job::Status;
 use list::Filter;
 
@@ -224,7 +224,7 @@ impl History {
         }
         let Some(Running { id: Some(id), record }) = lock(&self.running).clone() else { return };
         let gcodes = self.gcodes.clone();
-        let job = smol::unblock(move || job::shown(&job::uid(id), &json::to_text(&record), &gcodes)).await;
+        let job = unblock(move || job::shown(&job::uid(id), &json::to_text(&record), &gcodes)).await;
         let Ok(job) = RawValue::from_string(job) else { return };
         self.events
             .emit(&Event::Notify(Notification::new("notify_history_changed", &Changed { action, job })));
@@ -232,7 +232,7 @@ impl History {
 
     async fn list(self: Arc<Self>, call: Call<list::Arguments>) -> Result<Reply> {
         let filter = Filter::new(call.params)?;
-        let list = smol::unblock(move || list::list(&self.storage, &filter, &self.gcodes)).await?;
+        let list = unblock(move || list::list(&self.storage, &filter, &self.gcodes)).await?;
         Ok(Reply::from_json_text(list))
     }
 
@@ -241,7 +241,7 @@ impl History {
         let id = job::parse_uid(&uid)?;
         let record = self.storage.read(|view| stored_job(view, id))?;
         let record = record.ok_or_else(|| job::unknown(&uid))?;
-        let job = smol::unblock(move || job::shown(&uid, &record, &self.gcodes)).await;
+        let job = unblock(move || job::shown(&uid, &record, &self.gcodes)).await;
         Ok(Reply::from_json_text(format!("{{\"job\":{job}}}")))
     }
 

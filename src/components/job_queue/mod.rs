@@ -18,7 +18,7 @@ use crate::klippy::{Klippy, Stage};
 use crate::print::{JobEvent, PrintQueue, file_below};
 use crate::storage::{Kind, Storage};
 use crate::sync::lock;
-use crate::tasks::Spawner;
+use crate::tasks::{Spawner, unblock};
 use crate::time;
 
 pub use printer::{KlippyPrinter, Printer};
@@ -209,7 +209,7 @@ impl<P: Printer> JobQueue<P> {
     /// as it was then.
     pub async fn add(&self, filenames: Vec<String>, user: Option<Arc<str>>, reset: bool) -> Result<()> {
         let (gcodes, names) = (self.gcodes.clone(), filenames.clone());
-        let missing = smol::unblock(move || {
+        let missing = unblock(move || {
             names.into_iter().find(|name| !file_below(&gcodes, name).is_some_and(|path| path.is_file()))
         });
         if let Some(name) = missing.await {

@@ -22,7 +22,7 @@ use crate::host::sudo::Sudo;
 use crate::host::{Host, Virtualization};
 use crate::klippy::Klippy;
 use crate::sync::lock;
-use crate::tasks::Spawner;
+use crate::tasks::{Spawner, unblock};
 use allowed::Allowed;
 pub use sudo::Done;
 
@@ -117,7 +117,7 @@ impl Machine {
         let part = self.clone();
         self.parts.spawner.spawn(async move {
             let host = part.parts.host.clone();
-            log::info!("{}", smol::unblock(move || info::summary(&host)).await);
+            log::info!("{}", unblock(move || info::summary(&host)).await);
             part.follow_services().await;
         });
     }
@@ -145,7 +145,7 @@ impl Machine {
     async fn system_info(self: Arc<Self>, _: Call<NoParams>) -> Result<Reply> {
         let klipper = self.klipper_unit().await;
         let host = self.parts.host.clone();
-        let facts = smol::unblock(move || info::Facts::of(&host)).await;
+        let facts = unblock(move || info::Facts::of(&host)).await;
         let states = lock(&self.states).clone();
         Ok(info::report(&facts, self.provider, &states, &self.own_unit(), &klipper))
     }

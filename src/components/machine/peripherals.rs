@@ -12,6 +12,7 @@ use crate::host::{CanUuid, can_uuids};
 use crate::host::{
     SerialDevice, UsbDevice, VideoDevice, serial_devices, usb_devices, usb_ids_files, video_devices,
 };
+use crate::tasks::unblock;
 
 #[derive(Serialize)]
 struct Usb {
@@ -61,19 +62,19 @@ impl Machine {
         let _turn = self.peripherals_turn.lock().await;
         let (host, data_path) = (self.parts.host.clone(), self.parts.data_path.clone());
         let find = move || usb_devices(&host, &usb_ids_files(&host, Some(&data_path)));
-        Ok(Reply::of(&Usb { usb_devices: smol::unblock(find).await }))
+        Ok(Reply::of(&Usb { usb_devices: unblock(find).await }))
     }
 
     async fn serial(self: Arc<Self>, _: Call<NoParams>) -> Result<Reply> {
         let _turn = self.peripherals_turn.lock().await;
         let host = self.parts.host.clone();
-        Ok(Reply::of(&Serial { serial_devices: smol::unblock(move || serial_devices(&host)).await }))
+        Ok(Reply::of(&Serial { serial_devices: unblock(move || serial_devices(&host)).await }))
     }
 
     async fn video(self: Arc<Self>, _: Call<NoParams>) -> Result<Reply> {
         let _turn = self.peripherals_turn.lock().await;
         let host = self.parts.host.clone();
-        let v4l2_devices = smol::unblock(move || video_devices(&host)).await;
+        let v4l2_devices = unblock(move || video_devices(&host)).await;
         let libcamera_devices = libcamera::devices(&self.parts.host).await;
         Ok(Reply::of(&Video { v4l2_devices, libcamera_devices }))
     }

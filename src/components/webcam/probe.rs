@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Camera;
 use crate::http_client::Get;
+use crate::tasks::unblock;
 
 /// How long the camera may take for a picture (spec behaviour.md §11).
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -25,7 +26,7 @@ pub(super) struct Outcome {
 /// Asks a camera for a picture, from here.
 pub(super) async fn test(camera: &Camera) -> Outcome {
     let (snapshot, stream) = (camera.snapshot_url.clone(), camera.stream_url.clone());
-    let (snapshot_url, stream_url) = smol::unblock(move || (whole(&snapshot), whole(&stream))).await;
+    let (snapshot_url, stream_url) = unblock(move || (whole(&snapshot), whole(&stream))).await;
     let mut snapshot_reachable = false;
     if snapshot_url.starts_with("http") {
         let get = Get { url: snapshot_url.clone(), headers: Vec::new(), timeout: TIMEOUT, max_body: 0 };

@@ -13,6 +13,7 @@ use crate::files::list::{self, GCODES};
 use crate::files::path::RelPath;
 use crate::files::roots::Policy;
 use crate::storage::ReadDocuments;
+use crate::tasks::unblock;
 
 /// Records that one write moves or removes at most.
 const AT_ONCE: usize = 1000;
@@ -91,7 +92,7 @@ impl Metadata {
             return Ok(());
         }
         let (this, policy) = (self.clone(), policy.clone());
-        let paths = smol::unblock(move || {
+        let paths = unblock(move || {
             for path in &paths {
                 if let Some(known) = this.get(path).and_then(|record| Known::of(&record)) {
                     this.names.disown(path, &known.thumbnails);
@@ -129,7 +130,7 @@ impl Metadata {
         self.drop_record_of_replaced(policy, &to, &known).await?;
         let (this, there) = (self.clone(), policy.clone());
         let (source, target) = (from.clone(), to.clone());
-        let pictures_are_there = smol::unblock(move || {
+        let pictures_are_there = unblock(move || {
             this.names.disown(&source, &known.thumbnails);
             let directories = directory_of(&there, &source).zip(directory_of(&there, &target));
             let moved = directories.is_some_and(|(old, new)| {
@@ -162,7 +163,7 @@ impl Metadata {
         let Some(old) = self.get(path).and_then(|record| Known::of(&record)) else { return Ok(()) };
         let kept: HashSet<_> = by.thumbnails.iter().map(|picture| picture.relative_path.clone()).collect();
         let (this, policy, path) = (self.clone(), policy.clone(), path.clone());
-        smol::unblock(move || {
+        unblock(move || {
             this.names.disown(&path, &old.thumbnails);
             if let Some(directory) = directory_of(&policy, &path) {
                 pictures::remove(
@@ -229,7 +230,7 @@ impl Metadata {
 /// The G-code files in a directory of the gcodes root and below it.
 async fn files_below(policy: &Arc<Policy>, directory: RelPath) -> Vec<RelPath> {
     let policy = policy.clone();
-    smol::unblock(move || {
+    unblock(move || {
         let listed = policy.root(GCODES).and_then(|root| list::list_below(&policy, &root, &directory));
         let paths = listed.unwrap_or_default().into_iter().filter(|file| is_record_name(&file.path));
         paths.filter_map(|file| RelPath::parse(&file.path).ok()).collect()

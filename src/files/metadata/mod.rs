@@ -27,6 +27,7 @@ use crate::api::{Error, Result};
 use crate::gcode;
 use crate::gcode::thumbnail;
 use crate::storage::{self, ReadDocuments, Storage};
+use crate::tasks::unblock;
 use names::Names;
 use record::{Known, Links};
 
@@ -110,7 +111,7 @@ impl Metadata {
     ) -> Result<String> {
         let permit = self.reading.lock_arc().await;
         let (this, policy, path) = (self.clone(), policy.clone(), path.clone());
-        let (record, is_new) = smol::unblock(move || {
+        let (record, is_new) = unblock(move || {
             let examined = this.examine(&policy, &path, again, scan);
             drop(permit);
             examined.map(|(record, is_new)| (record.clone(), is_new.then_some((path, record))))
@@ -138,7 +139,7 @@ impl Metadata {
             }
             let permit = self.reading.lock_arc().await;
             let (this, policy) = (self.clone(), policy.clone());
-            let new = smol::unblock(move || {
+            let new = unblock(move || {
                 let examine = |path: RelPath| match this.examine(&policy, &path, again, None) {
                     Ok((record, true)) => Some((path, record)),
                     Ok(_) => None,

@@ -13,6 +13,7 @@ use crate::files::path::RelPath;
 use crate::files::roots::Policy;
 use crate::json;
 use crate::storage::{KeyPath, ReadDocuments};
+use crate::tasks::unblock;
 
 /// The version of records that Moonraker writes, too; others are thrown away (spec behaviour.md §5.7).
 const VERSION: u32 = 3;
@@ -38,7 +39,7 @@ impl Metadata {
     pub(in crate::files) async fn catch_up(self: &Arc<Self>, policy: &Arc<Policy>) -> Result<bool> {
         self.check_version().await?;
         let (this, there) = (self.clone(), policy.clone());
-        let Survey { stale, orphans } = smol::unblock(move || this.survey(&there)).await?;
+        let Survey { stale, orphans } = unblock(move || this.survey(&there)).await?;
         let changed = !stale.is_empty() || !orphans.is_empty();
         if changed {
             log::info!("{} G-code files to be read, {} records without a file", stale.len(), orphans.len());

@@ -25,6 +25,7 @@ use super::roots::{Level, Policy, Root};
 use super::temp::is_temporary;
 use super::walk::{self, Leftovers};
 use crate::sync::lock;
+use crate::tasks::unblock;
 
 pub use bundle::{BUNDLE, LONGEST_BUNDLE, MAX_PENDING, PAIRING, REPEAT, SETTLE};
 pub use tree::MAX_WATCHES;
@@ -97,7 +98,7 @@ impl Watcher {
         loop {
             self.something_to_do().await;
             let (this, policy) = (self.clone(), policy());
-            let told = smol::unblock(move || {
+            let told = unblock(move || {
                 let mut state = lock(&this.state);
                 state.take_in(&policy, &this.claims);
                 state.bundler.take(Instant::now())

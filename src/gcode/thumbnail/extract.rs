@@ -136,10 +136,9 @@ impl Extractor {
         if self.skipping {
             return;
         }
+        self.line.extend_from_slice(text);
         let limit = if is_data_uri(&self.line) { MAX_LINE } else { MAX_MARKER };
-        if self.line.len() + text.len() <= limit || is_data_uri(text) {
-            self.line.extend_from_slice(text);
-        } else {
+        if self.line.len() > limit {
             self.line = Vec::new();
             self.skipping = true;
         }
@@ -157,7 +156,9 @@ impl Extractor {
             }
             return false;
         }
-        let Some(at) = memmem::find(comment, BEGIN) else { return false };
+        let Some(at) = memmem::find(comment, BEGIN).filter(|_| line.len() <= MAX_MARKER) else {
+            return false;
+        };
         let tag = &comment[..at];
         let known = tag.to_ascii_lowercase().starts_with(b"thumbnail")
             || TAGS.iter().any(|known| known.eq_ignore_ascii_case(tag));
@@ -193,7 +194,7 @@ impl Extractor {
                 self.block = None;
                 self.pass(&line, pass);
                 if self.blocks < MAX_BLOCKS {
-                    self.begins(&line);
+                    self.begins(line.strip_suffix(b"\n").unwrap_or(&line));
                 }
             }
         }

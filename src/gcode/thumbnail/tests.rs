@@ -238,9 +238,12 @@ proptest! {
             Just("; thumbnail end".to_owned()),
             Just("; c29tZQ==".to_owned()),
             Just(";thumbnail: data:image/png;base64,c29tZQ==".to_owned()),
+            // about as long as a line may be that begins a picture
+            (120usize..170).prop_map(|length| format!("; thumbnail{} begin 16x16 12", "x".repeat(length))),
+            (1usize..200).prop_map(|length| format!(";thumbnail: data:image/png;base64,{}", "c29t".repeat(length))),
             "[ -~]{0,12}",
         ], 0..20),
-        size in 1usize..40,
+        size in prop_oneof![1usize..40, 40usize..400],
     ) {
         let text = lines.join("\n");
         let whole = extract(text.as_bytes(), usize::MAX);

@@ -13,6 +13,7 @@ use crate::demo::klippy::clock::Seconds;
 use crate::demo::klippy::printer::virtual_sdcard::{self, Next};
 use crate::demo::klippy::printer::{Printer, merge_saved, write_config};
 use crate::demo::klippy::world::{Job, Shared, Signal, Work, World};
+use crate::tasks::unblock;
 
 /// How deep macros may call macros.
 const MAX_NESTING: usize = 32;
@@ -283,7 +284,7 @@ impl Runner<'_> {
     async fn open(&self, name: String, subfolders: bool, start: bool) -> Result<(), CommandError> {
         let folder = self.shared.options.gcodes.clone();
         let wanted = name.clone();
-        let found = smol::unblock(move || virtual_sdcard::find(&folder, &wanted, subfolders)).await;
+        let found = unblock(move || virtual_sdcard::find(&folder, &wanted, subfolders)).await;
         let found = found.map_err(CommandError)?;
         self.shared.with(|world, now| {
             let Some(machine) = &mut world.printer.machine else {
@@ -299,8 +300,7 @@ impl Runner<'_> {
 
     async fn list(&self) -> Result<(), CommandError> {
         let folder = self.shared.options.gcodes.clone();
-        let files =
-            smol::unblock(move || virtual_sdcard::list(&folder, false)).await.map_err(CommandError)?;
+        let files = unblock(move || virtual_sdcard::list(&folder, false)).await.map_err(CommandError)?;
         self.shared.with(|world, _| {
             let output = &mut world.printer.output;
             output.push("Begin file list".to_owned());
@@ -318,10 +318,10 @@ impl Runner<'_> {
             pending
         });
         let file = self.shared.options.config_file.clone();
-        let written = smol::unblock(move || {
+        let write = move || {
             if Path::new(&file).exists() { write_config(&file, &pending, &date()) } else { Ok(()) }
-        });
-        written.await.map_err(|_| CommandError::new("Unable to write config file during SAVE_CONFIG"))
+        };
+        unblock(write).await.map_err(|_| CommandError::new("Unable to write config file during SAVE_CONFIG"))
     }
 
     async fn prepare_restart(&self) {
@@ -372,7 +372,7 @@ impl Runner<'_> {
         let Some(reading) = reading else {
             return;
         };
-        let bytes = smol::unblock(move || reading.read()).await;
+        let bytes = unblock(move || reading.read()).await;
         self.shared.with(|world, _| {
             let Some(machine) = &mut world.printer.machine else {
                 return;
