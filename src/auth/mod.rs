@@ -37,7 +37,7 @@ use users::Account;
 
 pub use attempts::{FREE as FREE_ATTEMPTS, MAX_ADDRESSES, MAX_WAIT};
 pub use keys::{KeyInfo, MAX_KEYS, NewKey};
-pub use networks::{Network, Networks};
+pub use networks::{Network, Networks, whose};
 pub use one_shot::{LIFE as ONE_SHOT_LIFE, MAX_WAITING as MAX_ONE_SHOTS};
 pub use password::MAX_PASSWORD;
 pub use sign_in::{LoggedIn, MAX_HASHING};

@@ -175,8 +175,14 @@ impl Server {
         }
 
         // floor 4: transports
-        let context =
-            transport::Context { table, connections: connections.clone(), auth, spawner: spawner.clone() };
+        let rates = transport::Rates::new(settings.authorization.stranger_request_rate);
+        let context = transport::Context {
+            table,
+            connections: connections.clone(),
+            auth,
+            rates: Arc::new(rates),
+            spawner: spawner.clone(),
+        };
         let options = http::Options {
             route_prefix: settings.server.route_prefix.clone(),
             max_upload_size: settings.server.max_upload_size,

@@ -10,6 +10,7 @@ use crate::config::{Config, ConfigError, Section};
 use crate::host::Host;
 use crate::host::power::PowerAction;
 use crate::host::services::Kind;
+use crate::transport::DEFAULT_STRANGER_RATE;
 use crate::transport::http::{Cors, Hosts, Rules};
 
 /// Where clients are listened for if nothing is said: everywhere, over IPv4.
@@ -46,6 +47,8 @@ pub(super) struct Authorization {
     pub(super) auth: auth::Options,
     pub(super) cors: Cors,
     pub(super) rules: Rules,
+    /// Requests a second that a stranger's address may make.
+    pub(super) stranger_request_rate: u32,
 }
 
 /// All options.
@@ -228,7 +231,8 @@ fn authorization(config: &Config, port: u16) -> Result<Authorization, ConfigErro
         unix_socket_role: section.choice("unix_socket_role", &roles).or(Role::Admin)?,
         issuer: format!("http://{}:{port}", host.to_string_lossy()),
     };
-    Ok(Authorization { auth, cors, rules: rules(&section)? })
+    let stranger_request_rate = section.int("stranger_request_rate").min(0).or(DEFAULT_STRANGER_RATE)?;
+    Ok(Authorization { auth, cors, rules: rules(&section)?, stranger_request_rate })
 }
 
 /// Who is asked for passwords. Existing files may hold anything, so a wrong word is warned of (spec config.md §3).

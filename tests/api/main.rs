@@ -22,6 +22,7 @@ mod download;
 mod end_to_end;
 mod files;
 mod klippy_link;
+mod limits;
 mod notifications;
 mod printer;
 mod restart;

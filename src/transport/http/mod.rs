@@ -9,6 +9,7 @@ mod bridge;
 mod cors;
 mod download;
 mod forwarded;
+mod guests;
 mod hosts;
 mod landing;
 mod respond;
@@ -21,21 +22,22 @@ mod wire;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_io::Async;
 
+use guests::Guest;
+
+type App = wire::App<Arc<Site>>;
+
 pub use body::BODY_STALL_TIMEOUT;
 pub use cors::Cors;
+pub use guests::{MAX_CONNECTIONS, MAX_STRANGER_MESSAGE, MAX_STRANGERS, MAX_STRANGERS_PER_ADDRESS};
 pub use hosts::Hosts;
 pub use site::{Options, Site};
 pub use visitor::Rules;
 pub use websocket::{PING_INTERVAL, PONG_TIMEOUT};
 pub use wire::{HEADER_TIMEOUT, MAX_HEADER_SIZE, MAX_HEADERS};
-
-/// How many TCP connections may be open. One more waits in the kernel's queue until another ends.
-pub const MAX_CONNECTIONS: usize = 512;
 
 /// How long to wait before accepting again when that failed for want of file descriptors or memory, or when
 /// there are too many connections.
@@ -52,31 +54,25 @@ pub fn listen(address: SocketAddr) -> io::Result<Async<TcpListener>> {
 /// Serves HTTP on these listeners until it is dropped.
 pub async fn run(listeners: Vec<Async<TcpListener>>, site: Arc<Site>) {
     let app = Arc::new(app::build(&site));
-    let open = Arc::new(AtomicUsize::new(0));
     for listener in listeners {
-        let (site, app, open) = (site.clone(), app.clone(), open.clone());
-        site.context.spawner.clone().spawn(async move { accept(listener, site, app, open).await });
+        let (site, app) = (site.clone(), app.clone());
+        site.context.spawner.clone().spawn(async move { accept(listener, site, app).await });
     }
 }
 
-async fn accept(
-    listener: Async<TcpListener>,
-    site: Arc<Site>,
-    app: Arc<wire::App<Arc<Site>>>,
-    open: Arc<AtomicUsize>,
-) {
+async fn accept(listener: Async<TcpListener>, site: Arc<Site>, app: Arc<App>) {
     loop {
-        if open.load(Ordering::SeqCst) >= MAX_CONNECTIONS {
+        if !site.guests.have_room() {
             smol::Timer::after(ACCEPT_RETRY).await;
             continue;
         }
         match listener.accept().await {
             Ok((socket, peer)) => {
-                let counted = Counted::new(&open);
+                let is_proxy = site.options.rules.trusted_proxies.contains(peer.ip());
+                let guest = site.guests.enter(peer.ip(), is_proxy);
                 let app = app.clone();
                 site.context.spawner.spawn(async move {
-                    let _counted = counted;
-                    serve(app, socket, peer).await;
+                    smol::future::or(serve(app, socket, peer, guest.clone()), guest.dismissed()).await;
                 });
             }
             Err(error) => {
@@ -87,26 +83,10 @@ async fn accept(
     }
 }
 
-async fn serve(app: Arc<wire::App<Arc<Site>>>, socket: Async<TcpStream>, peer: SocketAddr) {
+async fn serve(app: Arc<App>, socket: Async<TcpStream>, peer: SocketAddr, guest: Arc<Guest>) {
     // Without this an answer of two segments waits for the client's delayed acknowledgement.
     if let Err(error) = socket.get_ref().set_nodelay(true) {
         log::debug!("No TCP_NODELAY: {error}");
     }
-    wire::serve(app, socket, peer.ip()).await;
-}
-
-/// Counts a connection as long as it lives.
-struct Counted(Arc<AtomicUsize>);
-
-impl Counted {
-    fn new(count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::SeqCst);
-        Self(count.clone())
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
+    wire::serve(app, socket, peer.ip(), guest).await;
 }

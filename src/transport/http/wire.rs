@@ -15,6 +15,7 @@ use smol_hyper::rt::{FuturesIo, SmolTimer};
 use tide::http as http_types;
 
 use super::body::{RequestBody, ResponseBody};
+use super::guests::Guest;
 use super::respond;
 use crate::api::Error;
 use crate::sync::lock;
@@ -58,10 +59,16 @@ pub(super) async fn serve<S: Clone + Send + Sync + 'static>(
     app: Arc<App<S>>,
     socket: Async<TcpStream>,
     peer: IpAddr,
+    guest: Arc<Guest>,
 ) {
     let service = service_fn(move |request| {
-        let app = app.clone();
-        async move { Ok::<_, Infallible>(answer(&app, request, peer).await) }
+        let (app, guest) = (app.clone(), guest.clone());
+        async move {
+            guest.set_busy(true);
+            let answer = answer(&app, request, peer, &guest).await;
+            guest.set_busy(false);
+            Ok::<_, Infallible>(answer)
+        }
     });
     let connection = http1::Builder::new()
         .timer(SmolTimer::new())
@@ -79,9 +86,13 @@ async fn answer<S: Clone + Send + Sync + 'static>(
     app: &App<S>,
     request: hyper::Request<Incoming>,
     peer: IpAddr,
+    guest: &Arc<Guest>,
 ) -> hyper::Response<ResponseBody> {
     let response = match request_in(request, peer) {
-        Ok(request) => app.respond::<_, Response>(request).await.ok(),
+        Ok(mut request) => {
+            request.ext_mut().insert(guest.clone());
+            app.respond::<_, Response>(request).await.ok()
+        }
         Err(status) => Some(respond::error(&Error::new(status.into(), status.canonical_reason()))),
     };
     let response = response.unwrap_or_else(|| Response::new(StatusCode::InternalServerError));
