@@ -19,11 +19,20 @@ const DEFAULT_HOST: &str = "0.0.0.0";
 /// The port of Moonraker's API.
 const DEFAULT_PORT: u16 = 7125;
 
+/// The same over TLS.
+const DEFAULT_SSL_PORT: u16 = 7130;
+
 /// Options of `[server]` that are the server's own.
 #[derive(Debug, Clone)]
 pub(super) struct ServerOptions {
     pub(super) host: String,
     pub(super) port: u16,
+    /// The port for HTTPS; none when there is to be none.
+    pub(super) ssl_port: Option<u16>,
+    /// Whether a certificate is to be made where there is none.
+    pub(super) ssl_auto: bool,
+    /// Certificate and key, if they are not in the data folder.
+    pub(super) ssl_files: Option<(PathBuf, PathBuf)>,
     pub(super) klippy_uds_address: PathBuf,
     pub(super) max_upload_size: u64,
     pub(super) max_websocket_connections: usize,
@@ -112,19 +121,43 @@ fn server(config: &Config) -> Result<ServerOptions, ConfigError> {
     };
     let host = section.string("host").or(DEFAULT_HOST);
     let port = section.int::<u16>("port").min(1).max(65535).or(DEFAULT_PORT);
+    let ssl_port = section.int::<u16>("ssl_port").min(1).max(65535).or(DEFAULT_SSL_PORT);
+    let ssl_auto = section.boolean("ssl_auto").or(false);
+    let ssl_files = [ssl_file(&section, "ssl_certificate_path"), ssl_file(&section, "ssl_key_path")];
     let klippy_uds_address = section.path("klippy_uds_address").or("/tmp/klippy_uds");
     let max_upload_size = section.int::<u64>("max_upload_size").min(1).or(1024);
     let max_websocket_connections = section.int("max_websocket_connections").min(1).or(50);
     let query_from_cache = section.boolean("query_from_cache").or(true);
+    let port = port?;
+    let [cert, key] = ssl_files;
     Ok(ServerOptions {
         host: host?,
-        port: port?,
+        ssl_port: unless_same(&section, port, ssl_port?),
+        ssl_auto: ssl_auto?,
+        ssl_files: cert?.zip(key?),
+        port,
         klippy_uds_address: klippy_uds_address?,
         max_upload_size: max_upload_size?.saturating_mul(MIB),
         max_websocket_connections: max_websocket_connections?,
         route_prefix,
         query_from_cache: query_from_cache?,
     })
+}
+
+/// A file of the certificate's, outside the data folder.
+fn ssl_file(section: &Section, option: &str) -> Result<Option<PathBuf>, ConfigError> {
+    let path = section.path(option).optional()?;
+    match path.as_ref().is_some_and(|path| !path.is_file()) {
+        true => Err(section.error(option, "names no file")),
+        false => Ok(path),
+    }
+}
+
+fn unless_same(section: &Section, port: u16, ssl_port: u16) -> Option<u16> {
+    if port == ssl_port {
+        section.warn("ssl_port is the same as port; there is no HTTPS");
+    }
+    (port != ssl_port).then_some(ssl_port)
 }
 
 /// `[machine]` (spec config.md §3). The default of `provider` is what runs this machine.

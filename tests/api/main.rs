@@ -28,6 +28,8 @@ mod printer;
 mod restart;
 mod stores;
 mod subscriptions;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport_http;
 mod unix_socket;
 mod upload;

@@ -14,6 +14,7 @@ mod hosts;
 mod landing;
 mod respond;
 mod site;
+mod tls;
 mod upload;
 mod visitor;
 mod websocket;
@@ -35,6 +36,7 @@ pub use cors::Cors;
 pub use guests::{MAX_CONNECTIONS, MAX_STRANGER_MESSAGE, MAX_STRANGERS, MAX_STRANGERS_PER_ADDRESS};
 pub use hosts::Hosts;
 pub use site::{Options, Site};
+pub use tls::{HANDSHAKE_TIMEOUT, Tls, TlsOptions};
 pub use visitor::Rules;
 pub use websocket::{PING_INTERVAL, PONG_TIMEOUT};
 pub use wire::{HEADER_TIMEOUT, MAX_HEADER_SIZE, MAX_HEADERS};
@@ -51,8 +53,16 @@ pub fn listen(address: SocketAddr) -> io::Result<Async<TcpListener>> {
     Async::<TcpListener>::bind(address)
 }
 
+/// Where clients are accepted.
+pub struct Listener {
+    /// The socket.
+    pub socket: Async<TcpListener>,
+    /// What they are to be encrypted with, if they are.
+    pub tls: Option<Arc<Tls>>,
+}
+
 /// Serves HTTP on these listeners until it is dropped.
-pub async fn run(listeners: Vec<Async<TcpListener>>, site: Arc<Site>) {
+pub async fn run(listeners: Vec<Listener>, site: Arc<Site>) {
     let app = Arc::new(app::build(&site));
     for listener in listeners {
         let (site, app) = (site.clone(), app.clone());
@@ -60,19 +70,20 @@ pub async fn run(listeners: Vec<Async<TcpListener>>, site: Arc<Site>) {
     }
 }
 
-async fn accept(listener: Async<TcpListener>, site: Arc<Site>, app: Arc<App>) {
+async fn accept(listener: Listener, site: Arc<Site>, app: Arc<App>) {
     loop {
         if !site.guests.have_room() {
             smol::Timer::after(ACCEPT_RETRY).await;
             continue;
         }
-        match listener.accept().await {
+        match listener.socket.accept().await {
             Ok((socket, peer)) => {
                 let is_proxy = site.options.rules.trusted_proxies.contains(peer.ip());
                 let guest = site.guests.enter(peer.ip(), is_proxy);
-                let app = app.clone();
+                let (app, tls) = (app.clone(), listener.tls.clone());
                 site.context.spawner.spawn(async move {
-                    smol::future::or(serve(app, socket, peer, guest.clone()), guest.dismissed()).await;
+                    let serving = serve(app, socket, tls, peer, guest.clone());
+                    smol::future::or(serving, guest.dismissed()).await;
                 });
             }
             Err(error) => {
@@ -83,10 +94,24 @@ async fn accept(listener: Async<TcpListener>, site: Arc<Site>, app: Arc<App>) {
     }
 }
 
-async fn serve(app: Arc<App>, socket: Async<TcpStream>, peer: SocketAddr, guest: Arc<Guest>) {
+async fn serve(
+    app: Arc<App>,
+    socket: Async<TcpStream>,
+    tls: Option<Arc<Tls>>,
+    peer: SocketAddr,
+    guest: Arc<Guest>,
+) {
     // Without this an answer of two segments waits for the client's delayed acknowledgement.
     if let Err(error) = socket.get_ref().set_nodelay(true) {
         log::debug!("No TCP_NODELAY: {error}");
     }
-    wire::serve(app, socket, peer.ip(), guest).await;
+    let is_secure = tls.is_some();
+    let stream: wire::Stream = match tls {
+        None => Box::new(socket),
+        Some(tls) => match tls.accept(socket).await {
+            Ok(stream) => Box::new(stream),
+            Err(error) => return log::debug!("No TLS with {peer}: {error}"),
+        },
+    };
+    wire::serve(app, stream, wire::Peer { address: peer.ip(), is_secure }, guest).await;
 }

@@ -1,13 +1,11 @@
 //! JSON-RPC on a websocket (spec api.md §0.6).
 
 use std::io;
-use std::net::TcpStream;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use async_io::Async;
 use async_tungstenite::tungstenite::handshake::derive_accept_key;
 use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use async_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
@@ -23,7 +21,7 @@ use super::guests::Guest;
 use super::respond;
 use super::site::{Request, Site, finish, header};
 use super::visitor::{Visitor, is_own_page, visitor};
-use super::wire::{Io, Upgrade};
+use super::wire::{Io, Stream, Upgrade};
 use crate::api::outbox::{CloseReason, Outgoing};
 use crate::api::{Connection, Error, Identity, Result, Transport};
 use crate::transport::MAX_MESSAGE;
@@ -43,7 +41,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 const READ_BUFFER: usize = 4 * 1024;
 
 /// The stream under a websocket.
-pub(super) type Socket = WebSocketStream<Metered<Unstalled<Async<TcpStream>>>>;
+pub(super) type Socket = WebSocketStream<Metered<Unstalled<Stream>>>;
 
 /// The kind of error that a stranger gets who sends too much.
 const TOO_MUCH: io::ErrorKind = io::ErrorKind::FileTooLarge;
