@@ -1,6 +1,8 @@
 //! Builds every part from the configuration, in order; starts, restarts and stops them. The one place where
 //! parts meet.
 
+#[cfg(feature = "ldap")]
+mod ldap;
 mod listen;
 mod settings;
 

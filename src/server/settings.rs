@@ -90,6 +90,8 @@ impl Settings {
         #[cfg(not(feature = "octoprint_compat"))]
         config.mark_unavailable("octoprint_compat", "octoprint_compat");
         database?;
+        #[cfg(not(feature = "ldap"))]
+        config.mark_unavailable("ldap", "ldap");
         #[cfg(feature = "webcam")]
         let webcams = webcams(config);
         #[cfg(not(feature = "webcam"))]
@@ -256,23 +258,30 @@ fn authorization(config: &Config, port: u16) -> Result<Authorization, ConfigErro
     let auth = auth::Options {
         login_timeout: section.int("login_timeout").min(1).or(90)?,
         force_logins: section.boolean("force_logins").or(false)?,
-        default_source: source(&section)?,
+        default_source: source(&section, config.has_section("ldap"))?,
         enable_api_key: section.boolean("enable_api_key").or(true)?,
         max_login_attempts: section.int("max_login_attempts").above(0).optional()?,
         trusted_clients,
         trusted_role: section.choice("trusted_role", &roles).or(Role::Admin)?,
         unix_socket_role: section.choice("unix_socket_role", &roles).or(Role::Admin)?,
         issuer: format!("http://{}:{port}", host.to_string_lossy()),
+        #[cfg(feature = "ldap")]
+        ldap: super::ldap::options(config)?,
     };
     let stranger_request_rate = section.int("stranger_request_rate").min(0).or(DEFAULT_STRANGER_RATE)?;
     Ok(Authorization { auth, cors, rules: rules(&section)?, stranger_request_rate })
 }
 
 /// Who is asked for passwords. Existing files may hold anything, so a wrong word is warned of (spec config.md §3).
-fn source(section: &Section) -> Result<Source, ConfigError> {
+fn source(section: &Section, has_ldap: bool) -> Result<Source, ConfigError> {
     let word = section.string("default_source").or(Source::Moonraker.name())?;
     match word.to_ascii_lowercase().as_str() {
         "moonraker" => Ok(Source::Moonraker),
+        "ldap" if has_ldap && cfg!(feature = "ldap") => Ok(Source::Ldap),
+        "ldap" => {
+            section.warn("default_source is ldap, and there is no LDAP server; it is 'moonraker'");
+            Ok(Source::Moonraker)
+        }
         _ => {
             section.warn(format!("There is no source '{word}' of users; it is 'moonraker'"));
             Ok(Source::Moonraker)

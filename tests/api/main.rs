@@ -22,6 +22,8 @@ mod download;
 mod end_to_end;
 mod files;
 mod klippy_link;
+#[cfg(feature = "ldap")]
+mod ldap;
 mod limits;
 mod notifications;
 mod printer;

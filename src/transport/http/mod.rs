@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use async_io::Async;
 
+use crate::duplex::Stream;
 use guests::Guest;
 
 type App = wire::App<Arc<Site>>;
@@ -106,7 +107,7 @@ async fn serve(
         log::debug!("No TCP_NODELAY: {error}");
     }
     let is_secure = tls.is_some();
-    let stream: wire::Stream = match tls {
+    let stream: Stream = match tls {
         None => Box::new(socket),
         Some(tls) => match tls.accept(socket).await {
             Ok(stream) => Box::new(stream),

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_lite::{AsyncRead, AsyncWrite};
 use http_types::{Method, Request, Response, StatusCode, Url};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -18,6 +17,7 @@ use super::body::{RequestBody, ResponseBody};
 use super::guests::Guest;
 use super::respond;
 use crate::api::Error;
+use crate::duplex::Stream;
 use crate::sync::lock;
 use crate::transport::stall::Unstalled;
 
@@ -36,14 +36,6 @@ const SERVER: &str = concat!("Perigee/", env!("CARGO_PKG_VERSION"));
 
 /// A connection as it is read and written.
 pub(super) type Io = FuturesIo<Unstalled<Stream>>;
-
-/// What bytes come and go through: a socket, or TLS over one.
-pub(super) type Stream = Box<dyn Duplex>;
-
-/// Both ways of a connection.
-pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Duplex for S {}
 
 /// The tide application, with what its handlers share.
 pub(super) type App<S> = tide::Server<S>;
