@@ -16,9 +16,11 @@ pub mod host;
 #[cfg(feature = "http_client")]
 pub mod http_client;
 pub mod logging;
+pub mod print;
 pub mod storage;
 // floor 2
 pub mod api;
+pub mod job_fields;
 // floor 3
 pub mod auth;
 pub mod files;

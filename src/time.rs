@@ -52,6 +52,11 @@ pub fn unix_ms(time: SystemTime) -> i64 {
     }
 }
 
+/// Seconds since 1970 of this moment.
+pub fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
+}
+
 /// Whole seconds since 1970, now; 0 while the clock says that it is before.
 pub fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
@@ -91,6 +96,19 @@ fn date_of(days: i64) -> (i64, i64, i64) {
     (year + cycle * 400 + late, month, day)
 }
 
+/// Seconds since 1970 of a date in UTC. None for one that the calendar does not have.
+pub fn seconds_of(date: Civil) -> Option<i64> {
+    let Civil { year, month, day, hour, minute, second } = date;
+    // as in `date_of`, a year begins on 1 March
+    let (late, month) = if month > 2 { (0, i64::from(month) - 3) } else { (1, i64::from(month) + 9) };
+    let year = i64::from(year) - late;
+    let days = 365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    let days = days + (153 * month + 2) / 5 + i64::from(day) - 1 - 719_468;
+    let clock = i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second);
+    let seconds = days * DAY + clock;
+    (utc(seconds) == date).then_some(seconds)
+}
+
 /// Seconds east of UTC in the machine's time zone at a moment; 0 where the C library cannot say.
 #[allow(irrefutable_let_patterns, clippy::useless_conversion, reason = "time_t has 32 bits on some targets")]
 fn local_offset(seconds: i64) -> i64 {
@@ -126,6 +144,15 @@ mod tests {
     }
 
     #[test]
+    fn dates_that_do_not_exist_have_no_time() {
+        let date = |year, month, day| Civil { year, month, day, hour: 0, minute: 0, second: 0 };
+        for (year, month, day) in [(2023, 2, 29), (2023, 13, 1), (2023, 0, 1), (2023, 4, 31), (0, 1, 1)] {
+            assert_eq!(seconds_of(date(year, month, day)), None, "{year} {month} {day}");
+        }
+        assert_eq!(seconds_of(Civil { hour: 24, ..date(2023, 1, 1) }), None);
+    }
+
+    #[test]
     fn milliseconds_before_and_after_the_epoch() {
         use std::time::Duration;
         assert_eq!(unix_ms(UNIX_EPOCH + Duration::from_millis(1_234)), 1_234);
@@ -138,6 +165,11 @@ mod tests {
             let distance = local_offset(seconds).abs();
             prop_assert!(distance <= DAY, "{distance}");
             let _ = local(seconds);
+        }
+
+        #[test]
+        fn dates_and_times_go_both_ways(seconds in RANGE.0..=RANGE.1) {
+            prop_assert_eq!(seconds_of(utc(seconds)), Some(seconds));
         }
 
         #[test]

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::connection::Connection;
 use crate::json;
+use crate::print::JobChange;
 use crate::sync::lock;
 
 /// A JSON-RPC notification to clients (spec notifications.md).
@@ -61,6 +62,10 @@ pub enum Event {
     GcodeResponse(Arc<str>),
     /// A print was asked for by this user (none: no known user). Comes after Klippy accepted it.
     PrintRequested(Option<Arc<str>>),
+    /// Something happened to the print.
+    Job(Arc<JobChange>),
+    /// Files were added to the job queue.
+    JobsQueued,
     /// Something that only clients need to know.
     Notify(Notification),
     /// The same for all clients but the connection with this id (spec notifications.md row 27).
@@ -83,6 +88,8 @@ impl Event {
             Self::KlippyIdentified
             | Self::GcodeCommand(_)
             | Self::PrintRequested(_)
+            | Self::Job(_)
+            | Self::JobsQueued
             | Self::ConnectionClosed(_)
             | Self::ConnectionLoggedOut(_) => None,
         }

@@ -3,6 +3,8 @@
 mod check_config;
 #[cfg(feature = "demo")]
 mod demo;
+#[cfg(feature = "import")]
+mod moving;
 mod run;
 
 use std::ffi::OsString;
@@ -18,6 +20,8 @@ perigee: the API server of a Klipper 3D printer
 
 Usage: perigee [run] [OPTIONS]      serve (the default)
        perigee check-config [OPTIONS]  read the configuration and report what is wrong with it
+       perigee import [PATH] [OPTIONS]  take over a database or backup of Moonraker (the server must not run)
+       perigee export FILE [OPTIONS]  write a backup that Moonraker can read (the same)
        perigee api                  print the description of the API as JSON
        perigee version              print the version
 ";
@@ -46,6 +50,10 @@ pub(crate) fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             println!("perigee {}", env!("CARGO_PKG_VERSION"));
             Ok(ExitCode::SUCCESS)
         }
+        #[cfg(feature = "import")]
+        Some("import") => options(args).and_then(|options| with_path(options, moving::import)),
+        #[cfg(feature = "import")]
+        Some("export") => options(args).and_then(|options| with_path(options, moving::export)),
         #[cfg(feature = "demo")]
         Some("demo") => demo::run(args),
         Some(other) => Err(UsageError(format!("there is no command '{other}'"))),
@@ -62,12 +70,27 @@ fn options(args: Vec<OsString>) -> Result<Parsed, UsageError> {
 
 /// Does something with options, or prints what there is to be said.
 fn with(parsed: Parsed, act: impl FnOnce(ProcessOptions) -> ExitCode) -> Result<ExitCode, UsageError> {
+    with_words(parsed, 0, act)
+}
+
+/// The same for a command that takes a path.
+#[cfg(feature = "import")]
+fn with_path(parsed: Parsed, act: impl FnOnce(&ProcessOptions) -> ExitCode) -> Result<ExitCode, UsageError> {
+    with_words(parsed, 1, |options| act(&options))
+}
+
+/// The same for a command that takes up to `count` words.
+fn with_words(
+    parsed: Parsed,
+    count: usize,
+    act: impl FnOnce(ProcessOptions) -> ExitCode,
+) -> Result<ExitCode, UsageError> {
     match parsed {
         Parsed::Help => {
             print!("{COMMANDS}{DEMO_COMMANDS}\n{USAGE}");
             Ok(ExitCode::SUCCESS)
         }
-        Parsed::Options(options) => match options.positional.first() {
+        Parsed::Options(options) => match options.positional.get(count) {
             Some(word) => Err(UsageError(format!("'{}' is not understood", word.to_string_lossy()))),
             None => Ok(act(options)),
         },

@@ -14,6 +14,7 @@ use crate::api::{Call, Endpoint, Error, NoParams, Reply, Result};
 use crate::files::Files;
 use crate::klippy::objects::Wanted;
 use crate::klippy::{Klippy, KlippyState, Stage};
+use crate::print::PrintQueue;
 
 /// The version of OctoPrint's API that slicers are told; they ask for no more.
 const OCTOPRINT_API: &str = "0.1";
@@ -47,6 +48,7 @@ pub struct OctoprintCompat {
     options: Options,
     klippy: Arc<Klippy>,
     files: Files,
+    queue: Option<Arc<dyn PrintQueue>>,
 }
 
 #[derive(Deserialize)]
@@ -63,7 +65,12 @@ struct Select {
 
 impl OctoprintCompat {
     /// Offers it.
-    pub fn new(options: Options, klippy: &Arc<Klippy>, files: Files) -> Arc<Self> {
+    pub fn new(
+        options: Options,
+        klippy: &Arc<Klippy>,
+        files: Files,
+        queue: Option<Arc<dyn PrintQueue>>,
+    ) -> Arc<Self> {
         let weak = Arc::downgrade(klippy);
         klippy.at(Stage::Ready, move |_| {
             let weak = weak.clone();
@@ -73,7 +80,7 @@ impl OctoprintCompat {
                 }
             }
         });
-        Arc::new(Self { options, klippy: klippy.clone(), files })
+        Arc::new(Self { options, klippy: klippy.clone(), files, queue })
     }
 
     /// Its endpoints.
@@ -198,10 +205,15 @@ impl OctoprintCompat {
             return Err(Error::bad_request(format!("No such file: {}", call.tail)).caused_by(error));
         }
         if call.params.print {
+            let user = call.caller.identity.user;
             if matches!(self.state_text(), "Printing" | "Paused") {
-                return Err(Error::new(409, "Printer is busy"));
+                let queued = match &self.queue {
+                    Some(queue) => queue.enqueue(path.to_owned(), user).await,
+                    None => false,
+                };
+                return if queued { Ok(Reply::none()) } else { Err(Error::new(409, "Printer is busy")) };
             }
-            let started = self.klippy.start_print(path, call.caller.identity.user).await;
+            let started = self.klippy.start_print(path, user).await;
             started.map_err(|error| Error::new(409, "The print could not be started").caused_by(error))?;
         }
         Ok(Reply::none())

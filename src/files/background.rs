@@ -9,7 +9,7 @@ use super::list::GCODES;
 use super::path::{RelPath, RootPath, has_extension, is_gcode};
 use super::roots::{Access, Root};
 use super::watch::Fact;
-use super::{Files, told, upload, walk};
+use super::{Files, arrival, told, walk};
 use crate::api::Result;
 
 /// Changes that wait to be told; the watcher waits when there are so many.
@@ -82,9 +82,9 @@ impl Files {
         let limit = self.0.setup.max_upload;
         let at = RootPath { root: GCODES.to_owned(), path: RelPath::parse(path).ok()? };
         let shown = at.to_string();
-        let placed = self.exclusive(move |job| upload::unpack_in_place(job, &at, limit)).await;
+        let placed = self.exclusive(move |job| arrival::unpack_in_place(job, &at, limit)).await;
         let placed = placed.inspect_err(|error| log::warn!("'{shown}' stays a package: {error}")).ok()?;
-        self.read_upload(&placed.action.item, placed.picture).await;
+        self.read_upload(&placed.action.item, placed.scan).await;
         Some(placed.action)
     }
 
@@ -93,7 +93,7 @@ impl Files {
         let at = RootPath { root: GCODES.to_owned(), path: RelPath::parse(&action.item.path).ok()? };
         let kind = action.action;
         let shown = at.to_string();
-        let defined = self.exclusive(move |job| upload::define_objects_in_place(job, &at, kind)).await;
+        let defined = self.exclusive(move |job| arrival::define_objects_in_place(job, &at, kind)).await;
         defined.inspect_err(|error| log::info!("no objects are defined in '{shown}': {error}")).ok()?
     }
 

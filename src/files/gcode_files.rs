@@ -6,7 +6,7 @@ use super::metadata::{Again, ThumbnailInfo, filename};
 use super::path::{RelPath, is_gcode};
 use super::{Files, RootPath, Stat};
 use crate::api::{Error, Result};
-use crate::gcode::thumbnail::Thumbnail;
+use crate::gcode::Scan;
 
 impl Files {
     /// `server.files.metadata`: the record of a file in the gcodes root, with its `filename`, as JSON. A file that
@@ -78,11 +78,11 @@ impl Files {
         .await
     }
 
-    /// Reads what was uploaded, if it is G-code. `picture` came with it in a package.
-    pub(super) async fn read_upload(&self, item: &Item, picture: Option<Thumbnail>) {
+    /// Reads what was uploaded, if it is G-code. `scan` is what was read as it came.
+    pub(super) async fn read_upload(&self, item: &Item, scan: Option<Scan>) {
         let Ok(path) = RelPath::parse(&item.path) else { return };
         if item.root == GCODES && is_gcode(&item.path) {
-            let read = self.0.metadata.refresh(&self.0.roots.now(), &path, Again::Afresh, picture).await;
+            let read = self.0.metadata.refresh(&self.0.roots.now(), &path, Again::Afresh, scan).await;
             if let Err(error) = read {
                 log::warn!("{error}");
             }

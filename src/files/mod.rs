@@ -5,6 +5,7 @@
 
 mod action;
 mod archive;
+mod arrival;
 mod background;
 mod busy;
 mod claims;
@@ -251,15 +252,16 @@ impl Files {
         Ok((zipped, self.notice(vec![action])))
     }
 
-    /// Begins to receive a file. `root` and `size` are what is known already, if anything: they decide where the
-    /// content is collected, and whether there is room for it. `size` may be more than will come.
+    /// Begins to receive a file. `target` and `size` are what is known already, if anything: they decide where the
+    /// content is collected, what is computed while it comes in, and whether there is room for it. `size` may be more
+    /// than will come.
     ///
     /// # Errors
     /// 400 when nothing can be written, 413 when it is too large, 507 when the disk is too full.
-    pub async fn begin_upload(&self, root: Option<&str>, size: Option<u64>) -> Result<Upload> {
+    pub async fn begin_upload(&self, target: &UploadTarget, size: Option<u64>) -> Result<Upload> {
         let (policy, limit) = (self.0.roots.now(), self.0.setup.max_upload);
-        let root = root.map(str::to_lowercase);
-        smol::unblock(move || Upload::begin(&policy, root.as_deref(), size, limit)).await
+        let target = target.clone();
+        smol::unblock(move || Upload::begin(&policy, &target, size, limit)).await
     }
 
     /// Gives a received file its place.
@@ -275,7 +277,7 @@ impl Files {
         let placed = self.exclusive(move |job| ready.place(job)).await?;
         let mut actions: Vec<_> = placed.made.into_iter().collect();
         actions.push(placed.action.clone());
-        self.read_upload(&placed.action.item, placed.picture).await;
+        self.read_upload(&placed.action.item, placed.scan).await;
         Ok(Change { action: placed.action, notice: self.notice(actions) })
     }
 

@@ -7,25 +7,18 @@
 //! A destination that is a link to a writable file stays a link, and the file it leads to is replaced; any
 //! other link is itself replaced.
 
-use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::Path;
 
 use sha2::{Digest, Sha256};
 use smol::Task;
 
-use super::action::{Action, FileAction};
-use super::download::open_regular;
+use super::arrival::Received;
 use super::list::{GCODES, disk_usage};
-use super::ops::Job;
 use super::path::{RelPath, RootPath, check_new_name, is_gcode, is_package};
-use super::roots::{Level, Place, Policy, Root, failed};
-use super::temp::{self, TempFile};
-use super::transfer::file_target;
+use super::roots::{Level, Policy, Root, failed};
+use super::temp::TempFile;
 use crate::api::{Error, Result};
-use crate::gcode::objects;
-use crate::gcode::package::{self, Package, model_name};
-use crate::gcode::thumbnail::Thumbnail;
+use crate::gcode::{Scan, Scanner};
 
 /// Bytes that are collected before they are written. One such buffer fills while another is being written, so
 /// an upload takes twice this.
@@ -83,19 +76,23 @@ enum State {
 struct Sink {
     temp: TempFile,
     hash: Option<Sha256>,
+    scanner: Option<Scanner>,
 }
 
 impl Upload {
-    /// Makes the hidden file. `root` is where the file will probably go, `size` the most
-    /// that can come. Blocking.
-    pub(super) fn begin(policy: &Policy, root: Option<&str>, size: Option<u64>, limit: u64) -> Result<Self> {
+    /// Makes the hidden file. `target` is what is known so far, `size` the most that can come. Blocking.
+    pub(super) fn begin(
+        policy: &Policy,
+        target: &UploadTarget,
+        size: Option<u64>,
+        limit: u64,
+    ) -> Result<Self> {
         if !policy.writes_allowed() {
             return Err(Error::bad_request("File write access is disabled, see the server's warnings"));
         }
         let writable = |root: &&std::sync::Arc<Root>| policy.root_level(root) == Level::Write;
         let named = |name: &str| policy.roots().iter().filter(writable).find(|root| root.name == name);
-        let root = root
-            .and_then(named)
+        let root = named(&target.root.to_lowercase())
             .or_else(|| named(GCODES))
             .or_else(|| policy.roots().iter().find(writable))
             .ok_or_else(|| Error::bad_request("No root is writable"))?;
@@ -105,7 +102,10 @@ impl Upload {
             return Err(error(io::ErrorKind::StorageFull.into()));
         }
         let temp = TempFile::create_in(&root.path).map_err(error)?;
-        let sink = Box::new(Sink { temp, hash: None });
+        // A checksum that comes after the content has the file read once more at the end.
+        let hash = target.checksum.as_ref().map(|_| Sha256::new());
+        let is_read = root.name == GCODES && is_gcode(&target.filename) && !is_package(&target.filename);
+        let sink = Box::new(Sink { temp, hash, scanner: is_read.then(Scanner::new) });
         Ok(Self {
             buffer: Vec::new(),
             state: State::Idle(sink, Vec::new()),
@@ -114,16 +114,6 @@ impl Upload {
             received: 0,
             limit,
         })
-    }
-
-    /// Has the checksum computed while content comes in. Call it before the first [`write`](Self::write) when a
-    /// checksum is known to be asked for; otherwise the file is read once more at the end.
-    pub fn hash_as_it_comes(&mut self) {
-        if let State::Idle(sink, _) = &mut self.state
-            && self.received == 0
-        {
-            sink.hash = Some(Sha256::new());
-        }
     }
 
     /// Bytes received so far.
@@ -214,14 +204,15 @@ impl Upload {
                     ));
                 }
             }
+            let scan = sink.scan();
             sink.temp.file().sync_all().map_err(error)?;
-            Ok(Received { temp: sink.temp })
+            Ok(Received { temp: sink.temp, scan })
         })
         .await
     }
 }
 
-fn too_large(limit: u64) -> Error {
+pub(super) fn too_large(limit: u64) -> Error {
     Error::new(413, format!("The file is larger than the {} MiB that are allowed", limit >> 20))
 }
 
@@ -231,8 +222,17 @@ impl Sink {
         if let Some(hash) = &mut self.hash {
             hash.update(&buffer);
         }
+        if let Some(scanner) = &mut self.scanner {
+            scanner.feed(&buffer);
+        }
         buffer.clear();
         Ok((self, buffer))
+    }
+
+    /// What the metadata is, if it was read as it passed.
+    fn scan(&mut self) -> Option<Scan> {
+        let mut file = self.temp.file();
+        self.scanner.take()?.finish(&mut file).ok()
     }
 
     /// SHA-256 of all that was written, hexadecimal.
@@ -262,21 +262,6 @@ impl Sink {
     }
 }
 
-/// A file that was received whole and has no place yet.
-#[derive(Debug)]
-pub(super) struct Received {
-    temp: TempFile,
-}
-
-/// A file that took its place.
-pub(super) struct Placed {
-    pub(super) action: FileAction,
-    /// The topmost directory that was made for it.
-    pub(super) made: Option<FileAction>,
-    /// The picture that came with a package.
-    pub(super) picture: Option<Thumbnail>,
-}
-
 /// The place that a form describes: inside its root, or it is refused.
 pub(super) fn destination(target: &UploadTarget) -> Result<RootPath> {
     let root = target.root_name();
@@ -287,147 +272,4 @@ pub(super) fn destination(target: &UploadTarget) -> Result<RootPath> {
     let path = RelPath::parse(&format!("{}/{}", target.path, target.filename))?;
     check_new_name(&path)?;
     Ok(RootPath { root, path })
-}
-
-impl Received {
-    /// Prepares a file for its place: takes the G-code out of a package, and, if `objects`, defines its objects
-    /// for Klipper. Needs no lock. Blocking.
-    pub(super) fn prepare(self, at: RootPath, limit: u64, objects: bool) -> Result<Ready> {
-        let mut ready = Ready { temp: self.temp, at, picture: None };
-        if ready.at.root != GCODES {
-            return Ok(ready);
-        }
-        if ready.at.path.name().is_some_and(is_package) {
-            ready.unpack(limit)?;
-        }
-        if objects && ready.at.path.name().is_some_and(is_gcode) {
-            ready.define_objects()?;
-        }
-        Ok(ready)
-    }
-}
-
-/// A file with its content final, about to take its place.
-pub(super) struct Ready {
-    temp: TempFile,
-    at: RootPath,
-    picture: Option<Thumbnail>,
-}
-
-impl Ready {
-    fn unpack(&mut self, limit: u64) -> Result<()> {
-        let (temp, picture) = unpack(self.temp.file(), self.directory(), limit)?;
-        (self.temp, self.picture) = (temp, picture);
-        if let (Some(parent), Some(name)) = (self.at.path.parent(), self.at.path.name().and_then(model_name))
-        {
-            self.at.path = parent.child(&name);
-        }
-        Ok(())
-    }
-
-    fn define_objects(&mut self) -> Result<()> {
-        let defined = define_objects(self.temp.file(), self.directory());
-        if let Some(temp) =
-            defined.map_err(|error| failed("define objects in", &self.at.to_string(), error))?
-        {
-            self.temp = temp;
-        }
-        Ok(())
-    }
-
-    fn directory(&self) -> &Path {
-        self.temp.path().parent().unwrap_or(Path::new("/"))
-    }
-
-    /// Puts the file in its place, making directories on the way. Blocking, one at a time.
-    pub(super) fn place(self, job: &Job) -> Result<Placed> {
-        let place = job.writable(&self.at, 400)?;
-        let made = make_directories(job, &place)?;
-        let target = file_target(&place)?;
-        if target.is_dir() {
-            return Err(Error::bad_request(format!("'{}' is a directory", place.display())));
-        }
-        job.check_idle(&place, &target)?;
-        job.claim.add(&target);
-        self.temp.resemble(&target);
-        self.temp.replace(&target).map_err(|error| failed("store", &place.display(), error))?;
-        let action = job.done(Action::CreateFile, &place)?;
-        Ok(Placed { action, made, picture: self.picture })
-    }
-}
-
-/// Takes the G-code out of a package, into a new file in `directory`, and the picture beside it. Blocking.
-pub(super) fn unpack(package: &File, directory: &Path, limit: u64) -> Result<(TempFile, Option<Thumbnail>)> {
-    let refused = |error: package::Error| match error {
-        package::Error::Io(error) => failed("unpack", "the package", error),
-        package::Error::TooLarge => too_large(limit),
-        error => Error::bad_request(error.to_string()).caused_by(error),
-    };
-    let mut package = Package::open(package).map_err(refused)?;
-    let temp = TempFile::create_in(directory).map_err(|error| failed("unpack", "the package", error))?;
-    package.extract_model(&mut temp.file(), limit).map_err(refused)?;
-    Ok((temp, package.thumbnail()))
-}
-
-/// The file with its objects defined, if it has any that are not, as a new file in `directory`. Blocking.
-fn define_objects(mut file: &File, directory: &Path) -> io::Result<Option<TempFile>> {
-    let temp = TempFile::create_in(directory)?;
-    let mut output = io::BufWriter::new(temp.file());
-    let changed = objects::process(&mut file, &mut output)?;
-    output.flush()?;
-    drop(output);
-    Ok(changed.then_some(temp))
-}
-
-/// Replaces a package in the gcodes root by the G-code in it. Blocking, one at a time.
-pub(super) fn unpack_in_place(job: &Job, at: &RootPath, limit: u64) -> Result<Placed> {
-    let source = job.writable(at, 400)?;
-    let package = source.to_write()?;
-    let directory = package.parent().unwrap_or(Path::new("/"));
-    let file = open_regular(&package).map_err(|error| failed("open", &source.display(), error))?;
-    let (temp, picture) = unpack(&file, directory, limit)?;
-    let name = at.path.name().and_then(model_name).unwrap_or_default();
-    let path = at.path.parent().unwrap_or_default().child(&name);
-    let placed = Ready { temp, at: RootPath { root: at.root.clone(), path }, picture }.place(job)?;
-    job.claim.add(&package);
-    fs::remove_file(&package).map_err(|error| failed("remove", &source.display(), error))?;
-    Ok(placed)
-}
-
-/// Defines the objects of a file in the gcodes root, if that changes it. Blocking, one at a time.
-pub(super) fn define_objects_in_place(job: &Job, at: &RootPath, kind: Action) -> Result<Option<FileAction>> {
-    let place = job.writable(at, 400)?;
-    let target = file_target(&place)?;
-    job.check_idle(&place, &target)?;
-    let directory = target.parent().unwrap_or(Path::new("/"));
-    let error = |error| failed("define objects in", &place.display(), error);
-    let file = open_regular(&target).map_err(error)?;
-    let Some(temp) = define_objects(&file, directory).map_err(error)? else { return Ok(None) };
-    job.claim.add(&target);
-    temp.resemble(&target);
-    temp.replace(&target).map_err(error)?;
-    job.done(kind, &place).map(Some)
-}
-
-/// Makes the directories that a file is to lie in; returns what clients are to know of it.
-fn make_directories(job: &Job, place: &Place) -> Result<Option<FileAction>> {
-    let mut missing = Vec::new();
-    let mut directory = place.path.parent();
-    while let Some(path) = directory.filter(|path| !path.is_root() && !path.under(&place.root.path).exists())
-    {
-        directory = path.parent();
-        missing.push(path);
-    }
-    let mut top = None;
-    for path in missing.into_iter().rev() {
-        let place = job.policy.place_in(place.root.clone(), path)?;
-        let real = place.to_write()?;
-        job.claim.add(&real);
-        let made = fs::create_dir(&real).and_then(|()| temp::sync_parent(&real));
-        made.map_err(|error| failed("create directory", &place.display(), error))?;
-        if top.is_none() {
-            top = Some(job.done(Action::CreateDir, &place)?);
-        }
-    }
-    Ok(top)
 }

@@ -45,7 +45,8 @@ impl Host {
     /// The first MiB of a file, or `None` where it cannot be read.
     pub(crate) fn bytes(&self, path: impl AsRef<Path>) -> Option<Vec<u8>> {
         let file = File::open(self.path(path)).ok()?;
-        let mut bytes = Vec::new();
+        // the kernel's files have no size to go by, and rarely more than a page
+        let mut bytes = Vec::with_capacity(4096);
         match file.take(MAX_FILE).read_to_end(&mut bytes) {
             Ok(_) => Some(bytes),
             // Some attributes fail half way (a device that is being removed): what came counts.

@@ -131,9 +131,6 @@ impl Klippy {
         match params.map(Status::parse) {
             Some(Ok(status)) => {
                 let update = lock(&self.cache).update(&status);
-                if update.objects.contains_key("webhooks") {
-                    self.webhooks_changed();
-                }
                 self.publish(&update);
             }
             Some(Err(error)) => log::error!("Error processing Klippy Host Response: {error}"),
@@ -153,7 +150,7 @@ impl Klippy {
     }
 
     /// Follows Klippy's own report of its state, once the handshake is through.
-    fn webhooks_changed(&self) {
+    pub(super) fn webhooks_changed(&self) {
         let state = self.value::<String>("webhooks", "state");
         let message = self.value::<String>("webhooks", "state_message");
         let is_shutdown = {

@@ -295,7 +295,11 @@ impl Klippy {
         Ok(())
     }
 
+    /// Hands on what has changed, whether Klippy reported it by itself or in an answer.
     fn publish(&self, update: &Arc<crate::api::StatusUpdate>) {
+        if update.objects.contains_key("webhooks") {
+            self.webhooks_changed();
+        }
         let listeners = lock(&self.listeners).clone();
         for listener in listeners {
             listener(update);

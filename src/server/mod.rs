@@ -19,8 +19,10 @@ use crate::api::table::Description;
 use crate::api::{Connections, Event, Events, Notification, Table, Warnings};
 use crate::auth::{self, Auth};
 use crate::components::authorization::Authorization;
+#[cfg(feature = "history")]
+use crate::components::history::History;
 use crate::components::{
-    connection, data_store, database, files as files_part, machine, printer, proc_stats,
+    connection, data_store, database, files as files_part, job_state, machine, printer, proc_stats,
     server as server_part,
 };
 use crate::config::{self, Config, ConfigErrors, Paths, ProcessOptions, Variables};
@@ -29,6 +31,7 @@ use crate::host::Host;
 use crate::host::power::PowerAction;
 use crate::klippy::{self, Klippy, KlippyState};
 use crate::logging::LogControl;
+use crate::print::{Job, PrintQueue};
 use crate::storage::{self, Storage};
 use crate::tasks::Spawner;
 use crate::transport::http::{self, Site};
@@ -131,6 +134,8 @@ pub struct Server {
     connections: Arc<Connections>,
     storage: Storage,
     stop: (Sender<Stop>, Receiver<Stop>),
+    #[cfg(feature = "history")]
+    history: Arc<History>,
 }
 
 impl Server {
@@ -148,10 +153,14 @@ impl Server {
         let spawner = Spawner::new(&executor);
         let stop = bounded(1);
         let (storage, report) = open_storage(&process.paths, &warnings).await;
+        #[cfg(feature = "history")]
+        close_interrupted(&storage).await;
         let context =
             Context { config: &config, settings: &settings, warnings: &warnings, spawner: &spawner };
         let built = build(process, context, &stop.0, &storage, &report);
-        let Built { events, connections, auth, klippy, files, table, upload_paths } = built;
+        #[cfg(feature = "history")]
+        let history = built.history;
+        let Built { events, connections, auth, klippy, files, table, upload_paths, queue, .. } = built;
         if let Err(error) = auth.prepare().await {
             warnings.add(format!("The API key is good until the server stops, it cannot be kept: {error}"));
         }
@@ -187,7 +196,8 @@ impl Server {
             rules: settings.authorization.rules.clone(),
             upload_paths,
         };
-        let site = Site::new(context.clone(), klippy.clone(), files.clone(), warnings.clone(), options);
+        let site =
+            Site::new(context.clone(), klippy.clone(), files.clone(), queue, warnings.clone(), options);
         match UnixSocket::bind(&process.paths.unix_socket) {
             Ok(socket) => spawner.spawn(socket.run(context)),
             Err(error) => warnings.add(format!(
@@ -199,7 +209,16 @@ impl Server {
         http::run(listeners, site).await;
         files.start();
         spawner.spawn(klippy.clone().run());
-        Ok(Self { executor, events, klippy, connections, storage, stop })
+        Ok(Self {
+            executor,
+            events,
+            klippy,
+            connections,
+            storage,
+            stop,
+            #[cfg(feature = "history")]
+            history,
+        })
     }
 
     /// Has the run end; the first reason given counts.
@@ -214,6 +233,8 @@ impl Server {
 
     /// Ends the run: clients are told, then every part goes.
     pub async fn shut_down(self) {
+        #[cfg(feature = "history")]
+        self.history.close().await;
         self.connections.close_all(CloseReason::SHUTDOWN);
         let begun = Instant::now();
         while !self.connections.is_empty() && begun.elapsed() < CLOSE_TIMEOUT {
@@ -236,6 +257,9 @@ struct Built {
     files: Files,
     table: Arc<Table>,
     upload_paths: Vec<&'static str>,
+    queue: Option<Arc<dyn PrintQueue>>,
+    #[cfg(feature = "history")]
+    history: Arc<History>,
 }
 
 /// What all parts are built with.
@@ -255,12 +279,42 @@ async fn open_storage(paths: &Paths, warnings: &Warnings) -> (Storage, storage::
     match smol::unblock(move || Storage::open(&folder, &options)).await {
         Ok((storage, report)) => {
             report.warnings.iter().for_each(|text| warnings.add(text.clone()));
+            #[cfg(feature = "import")]
+            move_in(paths, &storage, report.created, warnings).await;
             (storage, report)
         }
         Err(error) => {
             warnings.add(format!("The database cannot be used, nothing is remembered: {error}"));
             (Storage::closed(&error), storage::OpenReport::default())
         }
+    }
+}
+
+/// Closes the print that a power cut ended.
+#[cfg(feature = "history")]
+async fn close_interrupted(storage: &Storage) {
+    match crate::components::history::close_interrupted(storage).await {
+        Ok(Some(id)) => log::info!("Print {id:06X} was interrupted"),
+        Ok(None) => {}
+        Err(error) => log::warn!("The history could not be looked after: {error}"),
+    }
+}
+
+/// Takes over the database of the Moonraker that ran on this data folder before (spec database.md §1).
+#[cfg(feature = "import")]
+async fn move_in(paths: &Paths, storage: &Storage, created: bool, warnings: &Warnings) {
+    let mut folders = vec![paths.data_path.join("database")];
+    if paths.is_default_data_path
+        && let Some(home) = std::env::home_dir()
+    {
+        folders.push(home.join(".moonraker_database"));
+    }
+    let moved = storage.clone();
+    let moved = smol::unblock(move || storage::import::first_start(&moved, created, &folders));
+    match moved.await {
+        Ok(None) => {}
+        Ok(Some(report)) => log::info!("Moved in from Moonraker:\n{report}"),
+        Err(error) => warnings.add(format!("Moonraker's database could not be taken over: {error}")),
     }
 }
 
@@ -371,6 +425,50 @@ fn build(
     stats.start(spawner);
     let store = data_store::DataStore::new(settings.data_store, &klippy, &events, spawner.clone());
     table.add("data_store", store.endpoints());
+    let job = Arc::<Job>::default();
+    job_state::follow(&job, &klippy, &events);
+    // a part of the API by its Moonraker name, though without endpoints
+    table.add("job_state", Vec::new());
+    #[cfg(feature = "history")]
+    let history = History::new(crate::components::history::Parts {
+        storage: storage.clone(),
+        gcodes: paths.data_path.join("gcodes"),
+        job: job.clone(),
+        fields: Arc::default(),
+        events: events.clone(),
+        spawner: spawner.clone(),
+    });
+    #[cfg(feature = "history")]
+    table.add("history", history.endpoints());
+    #[cfg(feature = "announcements")]
+    {
+        use crate::components::announcements::{Announcements, Parts};
+        let part = Announcements::new(Parts {
+            options: settings.announcements.clone(),
+            storage: storage.clone(),
+            events: events.clone(),
+            spawner: spawner.clone(),
+            folder: paths.data_path.join("development/announcements"),
+        });
+        table.add("announcements", part.endpoints());
+    }
+    #[cfg(not(feature = "job_queue"))]
+    let queue = None;
+    #[cfg(feature = "job_queue")]
+    let queue = {
+        use crate::components::job_queue::{JobQueue, KlippyPrinter, Parts};
+        let queue = JobQueue::new(Parts {
+            options: settings.job_queue.clone(),
+            printer: KlippyPrinter::new(klippy.clone(), job.clone()),
+            storage: storage.clone(),
+            gcodes: paths.data_path.join("gcodes"),
+            events: events.clone(),
+            spawner: spawner.clone(),
+        });
+        queue.attach(&klippy);
+        table.add("job_queue", queue.endpoints());
+        settings.files.queue_gcode_uploads.then_some(queue as Arc<dyn PrintQueue>)
+    };
     #[cfg(feature = "extensions")]
     {
         use crate::components::extensions::Extensions;
@@ -389,12 +487,26 @@ fn build(
     #[cfg(feature = "octoprint_compat")]
     if let Some(options) = settings.octoprint_compat.clone() {
         use crate::components::octoprint_compat::{OctoprintCompat, UPLOAD_PATH};
-        table.add("octoprint_compat", OctoprintCompat::new(options, &klippy, files.clone()).endpoints());
+        table.add(
+            "octoprint_compat",
+            OctoprintCompat::new(options, &klippy, files.clone(), queue.clone()).endpoints(),
+        );
         upload_paths.push(UPLOAD_PATH);
     }
     let table = Arc::new(table);
     server.set_table(&table);
-    Built { events, connections, auth, klippy, files, table, upload_paths }
+    Built {
+        events,
+        connections,
+        auth,
+        klippy,
+        files,
+        table,
+        upload_paths,
+        queue,
+        #[cfg(feature = "history")]
+        history,
+    }
 }
 
 /// Every endpoint that this build has, with every part of it configured.

@@ -44,6 +44,8 @@ pub(super) struct ServerOptions {
 #[derive(Debug, Clone)]
 pub(super) struct FileOptions {
     pub(super) part: files::Options,
+    #[cfg(feature = "job_queue")]
+    pub(super) queue_gcode_uploads: bool,
     pub(super) enable_object_processing: bool,
     pub(super) observe: bool,
     pub(super) enable_observer_warnings: bool,
@@ -70,6 +72,10 @@ pub(super) struct Settings {
     pub(super) authorization: Authorization,
     #[cfg(feature = "octoprint_compat")]
     pub(super) octoprint_compat: Option<crate::components::octoprint_compat::Options>,
+    #[cfg(feature = "announcements")]
+    pub(super) announcements: crate::components::announcements::Options,
+    #[cfg(feature = "job_queue")]
+    pub(super) job_queue: crate::components::job_queue::Options,
     #[cfg(feature = "webcam")]
     pub(super) webcams: Vec<crate::components::webcam::Camera>,
 }
@@ -92,6 +98,18 @@ impl Settings {
         database?;
         #[cfg(not(feature = "ldap"))]
         config.mark_unavailable("ldap", "ldap");
+        #[cfg(feature = "history")]
+        config.section("history");
+        #[cfg(not(feature = "history"))]
+        config.mark_unavailable("history", "history");
+        #[cfg(feature = "announcements")]
+        let announcements = announcements(config);
+        #[cfg(not(feature = "announcements"))]
+        config.mark_unavailable("announcements", "announcements");
+        #[cfg(feature = "job_queue")]
+        let job_queue = job_queue(config);
+        #[cfg(not(feature = "job_queue"))]
+        config.mark_unavailable("job_queue", "job_queue");
         #[cfg(feature = "webcam")]
         let webcams = webcams(config);
         #[cfg(not(feature = "webcam"))]
@@ -105,6 +123,10 @@ impl Settings {
             machine: machine?,
             #[cfg(feature = "octoprint_compat")]
             octoprint_compat: octoprint_compat?,
+            #[cfg(feature = "announcements")]
+            announcements: announcements?,
+            #[cfg(feature = "job_queue")]
+            job_queue: job_queue?,
             #[cfg(feature = "webcam")]
             webcams: webcams?,
         })
@@ -208,14 +230,18 @@ fn file_manager(config: &Config) -> Result<FileOptions, ConfigError> {
     };
     // every reader of G-code here is bounded by its own windows, so there is nothing to time out
     section.float("default_metadata_parser_timeout").optional()?;
-    if section.boolean("queue_gcode_uploads").or(false)? {
-        section.warn("queue_gcode_uploads has no effect: there is no job queue yet");
+    let queue_gcode_uploads = section.boolean("queue_gcode_uploads").or(false)?;
+    #[cfg(not(feature = "job_queue"))]
+    if queue_gcode_uploads {
+        section.warn("queue_gcode_uploads has no effect: this build has no job queue (feature job_queue)");
     }
     let enable_observer_warnings = section.boolean("enable_observer_warnings").or(true)?;
     Ok(FileOptions {
         part: files::Options {
             check_klipper_config_path: section.boolean("check_klipper_config_path").or(true)?,
         },
+        #[cfg(feature = "job_queue")]
+        queue_gcode_uploads,
         enable_object_processing: section.boolean("enable_object_processing").or(false)?,
         observe,
         enable_observer_warnings: section
@@ -330,6 +356,34 @@ fn octoprint_compat(
         stream_url: section.string("stream_url").or("/webcam/?action=stream")?,
         webcam_enabled: section.boolean("webcam_enabled").or(true)?,
     }))
+}
+
+/// `[announcements]` (spec config.md §3).
+#[cfg(feature = "announcements")]
+fn announcements(config: &Config) -> Result<crate::components::announcements::Options, ConfigError> {
+    let section = config.section_or_server("announcements");
+    let url = section.string("moonlight_url").or(crate::components::announcements::MOONLIGHT)?;
+    if !["http://", "https://"].iter().any(|scheme| url.starts_with(scheme)) {
+        return Err(section.error("moonlight_url", "must begin with http:// or https://"));
+    }
+    Ok(crate::components::announcements::Options {
+        subscriptions: section.list("subscriptions").or_empty()?,
+        enable_moonlight: section.boolean("enable_moonlight").or(true)?,
+        moonlight_url: url.trim_end_matches('/').to_owned(),
+        dev_mode: section.boolean("dev_mode").or(false)?,
+    })
+}
+
+/// `[job_queue]` (spec config.md §3).
+#[cfg(feature = "job_queue")]
+fn job_queue(config: &Config) -> Result<crate::components::job_queue::Options, ConfigError> {
+    let section = config.section_or_server("job_queue");
+    Ok(crate::components::job_queue::Options {
+        load_on_startup: section.boolean("load_on_startup").or(false)?,
+        automatic_transition: section.boolean("automatic_transition").or(false)?,
+        job_transition_delay: section.float("job_transition_delay").above(0.0).or(0.01)?,
+        job_transition_gcode: section.string("job_transition_gcode").or("")?,
+    })
 }
 
 /// `[webcam <name>]` (spec config.md §3).

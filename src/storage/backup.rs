@@ -6,6 +6,8 @@
 //! then the last one is empty, too, and bears the SHA-256 of all lines before it, so that a damaged backup is known
 //! as such. Moonraker's tool takes both for namespaces.
 
+#[cfg(feature = "import")]
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::ops::ControlFlow;
@@ -46,6 +48,25 @@ pub(super) fn write_file(path: &Path, view: &Parts<'_>) -> Result<()> {
     disk::replace(path, |file| {
         let mut out = Hashing { out: BufWriter::new(file), hash: Sha256::new() };
         write(view, &mut out)?;
+        out.out.flush().map_err(|error| Error::io(format_args!("write '{}'", path.display()), error))
+    })
+}
+
+/// Keys and values, as they are to be written.
+#[cfg(feature = "import")]
+pub(super) type Records = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Writes a backup of the plain form, atomically: namespace by namespace.
+#[cfg(feature = "import")]
+pub(super) fn write_plain(path: &Path, namespaces: &BTreeMap<String, Records>) -> Result<()> {
+    disk::replace(path, |file| {
+        let mut out = Hashing { out: BufWriter::new(file), hash: Sha256::new() };
+        out.line(HEADER, format!("namespace_count={}", namespaces.len()).as_bytes())?;
+        for (name, records) in namespaces {
+            let count = format!("entries={}", records.len());
+            out.line(&[NAMESPACE, name.as_bytes()].concat(), count.as_bytes())?;
+            records.iter().try_for_each(|(key, value)| out.line(key, value))?;
+        }
         out.out.flush().map_err(|error| Error::io(format_args!("write '{}'", path.display()), error))
     })
 }

@@ -38,8 +38,12 @@ pub(super) fn sync_parent(path: &Path) -> Result<()> {
 
 /// `path` with an extension more.
 pub(super) fn beside(path: &Path, extension: &str) -> PathBuf {
+    with_suffix(path, &format!(".{extension}"))
+}
+
+/// `path` with something at its end.
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(extension);
+    name.push(suffix);
     PathBuf::from(name)
 }

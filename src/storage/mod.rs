@@ -14,8 +14,13 @@ mod disk;
 mod document;
 mod environment;
 mod error;
+#[cfg(feature = "import")]
+pub mod export;
 mod group;
 mod guard;
+pub mod history;
+#[cfg(feature = "import")]
+pub mod import;
 mod key;
 mod lmdb_file;
 mod lock;
@@ -24,6 +29,8 @@ mod open;
 mod path;
 mod rebuild;
 pub mod record;
+#[cfg(feature = "import")]
+mod sqlite_file;
 mod table;
 pub mod users;
 mod view;

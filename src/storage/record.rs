@@ -25,6 +25,24 @@ pub fn encode(json: &str) -> Vec<u8> {
     }
 }
 
+/// The form of a JSON text that Moonraker can read, as near to it as can be.
+#[cfg(feature = "import")]
+pub(super) fn encode_for_moonraker(json: &str) -> Vec<u8> {
+    let form = encode(json);
+    match form.first() {
+        Some(&OTHER) if json.starts_with('"') => {
+            // half a surrogate pair has no UTF-8
+            let text = String::from_utf8_lossy(form.get(2..form.len() - 1).unwrap_or_default()).into_owned();
+            [b"s".as_slice(), text.as_bytes()].concat()
+        }
+        Some(&OTHER) => {
+            let number = json.parse::<f64>().unwrap_or_default().clamp(f64::MIN, f64::MAX);
+            [b"d".as_slice(), &number.to_le_bytes()].concat()
+        }
+        _ => form,
+    }
+}
+
 fn number(json: &str) -> Option<Vec<u8>> {
     if json.contains(['.', 'e', 'E']) {
         let number = json.parse::<f64>().ok().filter(|number| number.is_finite())?;

@@ -1,4 +1,4 @@
-//! A folder for one test.
+//! A folder for one test, and data of real servers in it.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -35,4 +35,20 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// Unpacks a file of `tests/fixtures/moonraker`, with the journal that may lie beside it; gives its path.
+pub(crate) fn fixture(scratch: &Scratch, name: &str) -> PathBuf {
+    let packed = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/moonraker").join(name);
+    let unpack = |suffix: &str| {
+        let bytes = std::fs::read(super::disk::with_suffix(&packed, &format!("{suffix}.gz"))).ok()?;
+        let mut out = Vec::new();
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&bytes[..]), &mut out).unwrap();
+        let file_name = packed.file_name().unwrap().to_str().unwrap();
+        let path = scratch.path().join(format!("{file_name}{suffix}"));
+        std::fs::write(&path, out).unwrap();
+        Some(path)
+    };
+    unpack("-journal");
+    unpack("").unwrap_or_else(|| panic!("there is no fixture {name}"))
 }

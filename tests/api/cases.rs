@@ -24,11 +24,14 @@ macro_rules! cases {
 }
 
 cases! {
+    announcements
     arguments
     cors
     files
     files_read_only
+    history
     http
+    job_queue
     jsonrpc
     printer
     server

@@ -138,6 +138,23 @@ fn what_clients_call_is_there() {
         "connection.send_event",
         "server.extensions.list",
         "server.extensions.request",
+        "server.history.list",
+        "server.history.totals",
+        "server.history.reset_totals",
+        "server.history.get_job",
+        "server.history.delete_job",
+        "server.job_queue.status",
+        "server.job_queue.post_job",
+        "server.job_queue.delete_job",
+        "server.job_queue.pause",
+        "server.job_queue.start",
+        "server.job_queue.jump",
+        "server.announcements.list",
+        "server.announcements.update",
+        "server.announcements.dismiss",
+        "server.announcements.feeds",
+        "server.announcements.post_feed",
+        "server.announcements.delete_feed",
     ] {
         assert!(known.contains(&method), "{method}");
     }

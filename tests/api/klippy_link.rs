@@ -640,6 +640,25 @@ fn a_socket_that_appears_late_or_again_is_found() {
     }
 }
 
+/// Klippy reports each change once to a connection, and the answer to a subscription counts.
+#[test]
+fn a_shutdown_within_the_answer_to_a_subscription_is_a_shutdown() {
+    let (sim, server) = ready();
+    let mut client = server.websocket();
+    // the server's own subscriptions are through
+    eventually("temperatures", || {
+        server.get("/server/temperature_store").result()["extruder"].is_object().then_some(())
+    });
+    sim.mute("objects/subscribe");
+    sim.controls().clear_requests();
+    let call = client.start("printer.objects.subscribe", json!({"objects": {"fan": null}}));
+    let status = r#""webhooks":{"state":"shutdown","state_message":"It burns"},"fan":{"speed":0.0}"#;
+    sim.answer_with("objects/subscribe", &format!(r#","result":{{"eventtime":1.5,"status":{{{status}}}}}"#));
+    client.finish(call).unwrap();
+    client.expect("notify_klippy_shutdown");
+    assert_eq!(server.info()["klippy_state"], "shutdown");
+}
+
 #[test]
 fn the_bridge_carries_klippys_own_protocol() {
     let (sim, server) = ready();

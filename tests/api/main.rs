@@ -10,6 +10,7 @@ mod sim;
 
 mod access;
 mod access_table;
+mod announcements;
 mod attacks;
 mod bad_input;
 mod cases;
@@ -21,6 +22,8 @@ mod description;
 mod download;
 mod end_to_end;
 mod files;
+mod history;
+mod job_queue;
 mod klippy_link;
 #[cfg(feature = "ldap")]
 mod ldap;

@@ -5,11 +5,15 @@
 ################################################################################
 
 PERIGEE_FEATURES_ALL = \
+	announcements \
 	can \
 	dbus \
 	extensions \
+	history \
 	http_client \
 	https \
+	import \
+	job_queue \
 	octoprint_compat \
 	templates \
 	webcam

@@ -25,7 +25,7 @@ use super::path::{RelPath, RootPath, is_gcode, is_package};
 use super::roots::{Place, Policy, failed};
 use crate::api::{Error, Result};
 use crate::gcode;
-use crate::gcode::thumbnail::{self, Thumbnail};
+use crate::gcode::thumbnail;
 use crate::storage::{self, ReadDocuments, Storage};
 use names::Names;
 use record::{Known, Links};
@@ -97,7 +97,7 @@ impl Metadata {
         }
     }
 
-    /// Brings the record of one file up to date. `picture` came with it in a package.
+    /// Brings the record of one file up to date. `scan` is what was read of it on its way.
     ///
     /// # Errors
     /// 404 when there is no such G-code file, 500 when it cannot be read.
@@ -106,12 +106,12 @@ impl Metadata {
         policy: &Arc<Policy>,
         path: &RelPath,
         again: Again,
-        picture: Option<Thumbnail>,
+        scan: Option<gcode::Scan>,
     ) -> Result<String> {
         let permit = self.reading.lock_arc().await;
         let (this, policy, path) = (self.clone(), policy.clone(), path.clone());
         let (record, is_new) = smol::unblock(move || {
-            let examined = this.examine(&policy, &path, again, picture);
+            let examined = this.examine(&policy, &path, again, scan);
             drop(permit);
             examined.map(|(record, is_new)| (record.clone(), is_new.then_some((path, record))))
         })
@@ -210,7 +210,7 @@ impl Metadata {
         policy: &Arc<Policy>,
         path: &RelPath,
         again: Again,
-        picture: Option<Thumbnail>,
+        scan: Option<gcode::Scan>,
     ) -> Result<(String, bool)> {
         let missing = || Error::not_found(format!("Metadata not available for '{path}'"));
         let place =
@@ -227,7 +227,7 @@ impl Metadata {
         }
         let same = known.as_ref().filter(|known| again == Again::Keeping && known.fits(&stat));
         let links = same.map(Known::links).unwrap_or_default();
-        match self.read(&place, &real, &stat, known.as_ref(), links, picture) {
+        match self.read(&place, &real, &stat, known.as_ref(), links, scan) {
             Ok(record) => Ok((record, true)),
             Err(error) if again == Again::Afresh => {
                 Err(failed("read the metadata of", &place.display(), error))
@@ -247,16 +247,19 @@ impl Metadata {
         stat: &Stat,
         known: Option<&Known>,
         links: Links,
-        picture: Option<Thumbnail>,
+        scan: Option<gcode::Scan>,
     ) -> io::Result<String> {
-        let mut file = open_regular(real)?;
-        let gcode::Scan { mut metadata, mut thumbnails } = gcode::read(&mut file)?;
-        drop(file);
-        thumbnails.extend(picture);
         // The pictures lie beside the path that clients know, also where that is a link.
         let directory = place.on_disk.parent().unwrap_or(real);
         let old = known.map(|known| known.thumbnails.as_slice()).unwrap_or_default();
         let base = self.names.free_base(&place.path, old);
+        let gcode::Scan { mut metadata, mut thumbnails } = match scan {
+            Some(scan) => scan,
+            None => gcode::read(&mut open_regular(real)?)?,
+        };
+        if thumbnails.is_empty() {
+            thumbnails.extend(pictures::of_package(directory, &base));
+        }
         let files = thumbnail::files(thumbnails, &base);
         self.names.disown(&place.path, old);
         metadata.thumbnails = if place.policy.is_reserved(real) {

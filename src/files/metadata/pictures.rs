@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::record::Picture;
 use crate::files::temp::TempFile;
-use crate::gcode::thumbnail::{DIRECTORY, Entry, File};
+use crate::gcode::thumbnail::{DIRECTORY, Entry, File, MAX_TOTAL, Thumbnail};
 
 /// Writes pictures for a G-code file in `directory`.
 pub(super) fn write(directory: &Path, files: &[File]) -> io::Result<Vec<Entry>> {
@@ -27,6 +27,15 @@ pub(super) fn write(directory: &Path, files: &[File]) -> io::Result<Vec<Entry>> 
         temp.replace_unsynced(&folder.join(&file.name))?;
     }
     Ok(files.iter().map(File::entry).collect())
+}
+
+/// The picture that came with the package of the G-code file with this base name, if it was in one and the picture is
+/// still there. One that is too large is none.
+pub(super) fn of_package(directory: &Path, base: &str) -> Option<Thumbnail> {
+    let path = directory.join(DIRECTORY).join(format!("{base}.png"));
+    let size = fs::symlink_metadata(&path).ok().filter(fs::Metadata::is_file)?.len();
+    let data = (size <= MAX_TOTAL as u64).then(|| fs::read(&path).ok())??;
+    Some(Thumbnail::of_package(data))
 }
 
 /// Removes pictures of a G-code file in `directory`.

@@ -205,6 +205,19 @@ fn an_extended_listing_holds_the_records() {
 }
 
 #[test]
+fn an_upload_is_read_as_it_passes() {
+    let bench = Bench::new();
+    // a picture that neither the beginning nor the end of the file has
+    let moves = "G1 X10 Y10 E0.1\n".repeat(2 * crate::gcode::WINDOW / 16);
+    let content = format!(";FLAVOR:Marlin\n{moves}{}{moves}M84\n", sliced(0.2));
+    drop(bench.run(bench.upload(&to("gcodes", "a.gcode"), content.as_bytes())).unwrap());
+    assert_eq!(bench.names("gcodes/.thumbs"), ["a-32x32.png", "a-48x48.png"]);
+    // what replaces a file replaces what was known of it
+    bench.put("gcodes/a.gcode", 0.3);
+    assert_eq!(bench.stored("a.gcode"), Some(0.3));
+}
+
+#[test]
 fn packages_are_read_with_their_picture() {
     let bench = Bench::with(64 << 20, Observer::Inotify);
     let package = super::uploads::ufp(&[
@@ -214,6 +227,10 @@ fn packages_are_read_with_their_picture() {
     drop(bench.run(bench.upload(&to("gcodes", "d/part.ufp"), &package)).unwrap());
     assert_eq!(bench.metadata("d/part.gcode")["layer_count"], 7);
     assert_eq!(bench.names("gcodes/d/.thumbs"), ["part-32x32.png", "part.png"]);
+    // it is no longer known where the picture came from, but there it is
+    bench.run(bench.files.metascan("d/part.gcode")).unwrap();
+    assert_eq!(bench.names("gcodes/d/.thumbs"), ["part-32x32.png", "part.png"]);
+    assert_eq!(bench.metadata("d/part.gcode")["thumbnails"].as_array().unwrap().len(), 2);
     bench.told(3);
     // Put there by another program.
     fs::write(bench.path("gcodes/d/other.ufp"), &package).unwrap();

@@ -122,7 +122,7 @@ impl Bench {
     }
 
     async fn upload(&self, target: &UploadTarget, content: &[u8]) -> Result<Change> {
-        let mut upload = self.files.begin_upload(None, None).await?;
+        let mut upload = self.files.begin_upload(target, None).await?;
         for chunk in content.chunks(10_000) {
             upload.write(chunk).await?;
         }

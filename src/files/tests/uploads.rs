@@ -58,7 +58,7 @@ fn refused_uploads_leave_nothing() {
 fn an_upload_that_is_given_up_leaves_nothing() {
     let bench = Bench::new();
     bench.run(async {
-        let mut upload = bench.files.begin_upload(Some("config"), None).await.unwrap();
+        let mut upload = bench.files.begin_upload(&to("config", ""), None).await.unwrap();
         upload.write(&vec![0; BUFFER * 3]).await.unwrap();
         assert_eq!(bench.names("config").len(), 1);
         assert!(bench.files.list("config").await.unwrap().is_empty());
@@ -77,13 +77,11 @@ fn checksums_are_checked_early_or_late() {
     let bench = Bench::new();
     bench.run(async {
         for early in [true, false] {
-            let mut upload = bench.files.begin_upload(None, Some(5)).await.unwrap();
-            if early {
-                upload.hash_as_it_comes();
-            }
+            let target = UploadTarget { checksum: Some(checksum.into()), ..to("gcodes", "a") };
+            let known = if early { target.clone() } else { UploadTarget::default() };
+            let mut upload = bench.files.begin_upload(&known, Some(5)).await.unwrap();
             upload.write(b"hel").await.unwrap();
             upload.write(b"lo").await.unwrap();
-            let target = UploadTarget { checksum: Some(checksum.into()), ..to("gcodes", "a") };
             bench.files.finish_upload(upload, &target).await.unwrap();
         }
     });
@@ -93,7 +91,7 @@ fn checksums_are_checked_early_or_late() {
 fn uploads_have_a_largest_size() {
     let bench = Bench::with_limit(10);
     bench.run(async {
-        let mut upload = bench.files.begin_upload(None, Some(100)).await.unwrap();
+        let mut upload = bench.files.begin_upload(&UploadTarget::default(), Some(100)).await.unwrap();
         upload.write(&[0; 10]).await.unwrap();
         assert_eq!(status(upload.write(&[0; 1]).await), 413);
         assert_eq!(status(upload.write(&[]).await), 413);
@@ -107,11 +105,11 @@ fn a_full_disk_is_told_and_keeps_the_old_file() {
     let bench = Bench::with_limit(u64::MAX);
     bench.write("gcodes/a", "old");
     bench.run(async {
-        let refused = bench.files.begin_upload(None, Some(1 << 60)).await.err().unwrap();
+        let refused = bench.files.begin_upload(&UploadTarget::default(), Some(1 << 60)).await.err().unwrap();
         assert_eq!(refused.status(), 507);
         assert!(refused.message().contains("disk is full"), "{refused}");
         // /dev/full is a disk that is full when written to.
-        let mut upload = bench.files.begin_upload(None, None).await.unwrap();
+        let mut upload = bench.files.begin_upload(&UploadTarget::default(), None).await.unwrap();
         upload.write_to_for_test("/dev/full");
         upload.write(&vec![0; BUFFER]).await.unwrap();
         assert_eq!(status(upload.write(&vec![0; BUFFER]).await), 507);

@@ -3,11 +3,14 @@
 //! There is nobody to ask for states: a service is active while the process in its pid file runs.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::fs;
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use super::super::Host;
 use super::super::sudo::Sudo;
 use super::{ACTION_LIMIT, Action, ServiceError, States, UnitState, pid_file, valid_name};
+use crate::sync::lock;
 
 const FOLDER: &str = "/etc/init.d";
 
@@ -16,11 +19,21 @@ const FOLDER: &str = "/etc/init.d";
 pub(super) struct Sysv {
     host: Host,
     sudo: Arc<Sudo>,
+    /// What the script of each service says: it is read again only when it changed, not at every look at the states.
+    known: Mutex<BTreeMap<String, Known>>,
+}
+
+/// What a script said when it was read.
+#[derive(Debug)]
+struct Known {
+    /// Time and size of the script then.
+    stamp: (SystemTime, u64),
+    pid_files: Vec<String>,
 }
 
 impl Sysv {
     pub(super) fn new(host: &Host, sudo: &Arc<Sudo>) -> Self {
-        Self { host: host.clone(), sudo: sudo.clone() }
+        Self { host: host.clone(), sudo: sudo.clone(), known: Mutex::default() }
     }
 
     /// Services and their scripts. Where there are several of one name, the first in order is it.
@@ -37,11 +50,20 @@ impl Sysv {
     }
 
     fn pid(&self, service: &str, script: &str) -> Option<u32> {
-        let text = self.host.text(script).unwrap_or_default();
-        pid_file::candidates(service, &text).iter().find_map(|path| pid_file::running(&self.host, path))
+        let metadata = fs::metadata(self.host.path(script)).ok()?;
+        let stamp = (metadata.modified().ok()?, metadata.len());
+        let mut known = lock(&self.known);
+        if known.get(service).is_none_or(|known| known.stamp != stamp) {
+            let text = self.host.text(script).unwrap_or_default();
+            let pid_files = pid_file::candidates(service, &text);
+            known.insert(service.to_owned(), Known { stamp, pid_files });
+        }
+        known.get(service)?.pid_files.iter().find_map(|path| pid_file::running(&self.host, path))
     }
 
     pub(super) fn list(&self) -> States {
+        let scripts = self.scripts();
+        lock(&self.known).retain(|service, _| scripts.contains_key(service));
         let state = |(service, script): (String, String)| {
             let state = match self.pid(&service, &script) {
                 Some(_) => UnitState::of("active", "running"),
@@ -49,7 +71,7 @@ impl Sysv {
             };
             (service, state)
         };
-        self.scripts().into_iter().map(state).collect()
+        scripts.into_iter().map(state).collect()
     }
 
     pub(super) async fn act(&self, action: Action, unit: &str) -> Result<(), ServiceError> {
@@ -105,6 +127,12 @@ mod tests {
         assert_eq!(states["klipper"], UnitState::of("active", "running"));
         assert_eq!(states["moonraker"], UnitState::of("inactive", "dead"));
         assert_eq!(states.len(), 2);
+        // a script that changes is read again
+        std::fs::write(tree.host().path("/etc/init.d/S61moonraker"), "PIDFILE=/var/run/klippy.pid\n")
+            .unwrap();
+        assert_eq!(sysv.list()["moonraker"], UnitState::of("active", "running"));
+        std::fs::write(tree.host().path("/etc/init.d/S61moonraker"), "#!/bin/sh\necho no >&2; exit 1\n")
+            .unwrap();
         assert_eq!(sysv.unit_of(41).as_deref(), Some("klipper"));
         assert_eq!(sysv.unit_of(42), None);
         smol::block_on(async {

@@ -12,6 +12,7 @@ use super::{arguments, respond};
 use crate::api::{Caller, Connection, Result, Role, Transport, Warnings};
 use crate::files::Files;
 use crate::klippy::Klippy;
+use crate::print::PrintQueue;
 use crate::transport::Context;
 
 /// What the HTTP transport is told once.
@@ -42,6 +43,8 @@ pub struct Site {
     pub klippy: Arc<Klippy>,
     /// The files: for uploads and downloads.
     pub files: Files,
+    /// Where uploads go that are to be printed and cannot be now, if anywhere.
+    pub queue: Option<Arc<dyn PrintQueue>>,
     /// What the landing page warns of.
     pub warnings: Arc<Warnings>,
     /// The options.
@@ -56,11 +59,12 @@ impl Site {
         context: Context,
         klippy: Arc<Klippy>,
         files: Files,
+        queue: Option<Arc<dyn PrintQueue>>,
         warnings: Arc<Warnings>,
         options: Options,
     ) -> Arc<Self> {
         let guests = Guests::new(options.max_websockets);
-        Arc::new(Self { context, klippy, files, warnings, options, guests })
+        Arc::new(Self { context, klippy, files, queue, warnings, options, guests })
     }
 
     /// Who made a request. One that names a connection is made in that connection's name.

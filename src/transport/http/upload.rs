@@ -91,8 +91,12 @@ async fn take(request: &mut Request) -> Result<Response> {
     let mut uploaded = Uploaded { action: &change.action, print_started: None, print_queued: None };
     if item.root == GCODES && is_gcode(&item.path) {
         let user = identity.user;
-        uploaded.print_started = Some(form.print && start_print(&site, &item.path, user).await);
-        uploaded.print_queued = Some(false);
+        let started = form.print && start_print(&site, &item.path, user.clone()).await;
+        uploaded.print_started = Some(started);
+        uploaded.print_queued = Some(match &site.queue {
+            Some(queue) if form.print && !started => queue.enqueue(item.path.clone(), user).await,
+            _ => false,
+        });
     }
     let mut response = respond::json(201, crate::json::to_text(&uploaded));
     response.insert_header("Location", location(request, &item.root, &item.path));
@@ -112,11 +116,7 @@ async fn read_parts(site: &Arc<Site>, parts: &mut Multipart<'_>, length: Option<
             }
             "file" => {
                 form.target.filename = field.file_name().unwrap_or_default().to_owned();
-                let root = Some(form.target.root.as_str()).filter(|root| !root.is_empty());
-                let mut upload = site.files.begin_upload(root, length).await?;
-                if form.target.checksum.is_some() {
-                    upload.hash_as_it_comes();
-                }
+                let mut upload = site.files.begin_upload(&form.target, length).await?;
                 while let Some(chunk) = field.chunk().await.map_err(form_error)? {
                     upload.write(&chunk).await?;
                 }

@@ -155,12 +155,18 @@ impl Setup {
                 .replace("{port}", &self.address.port().to_string())
                 .replace("{dir}", &self.dir.path().display().to_string());
         }
+        // no test asks a server of the world for news
+        let quiet = if cfg!(feature = "announcements") && !self.sections.contains("[announcements]") {
+            "\n[announcements]\nenable_moonlight: False\n"
+        } else {
+            ""
+        };
         let sections = match self.sections.contains(AUTHORIZATION) {
             true => self.sections.replacen(AUTHORIZATION, &format!("{AUTHORIZATION}\n{TRUSTED}"), 1),
             false => format!("{AUTHORIZATION}\n{TRUSTED}\n{}", self.sections),
         };
         format!(
-            "[server]\nhost: {}\nport: {}\nklippy_uds_address: {}\n{}{}",
+            "[server]\nhost: {}\nport: {}\nklippy_uds_address: {}\n{}{}{quiet}",
             self.address.ip(),
             self.address.port(),
             self.klippy_socket().display(),
