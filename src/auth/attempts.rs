@@ -73,6 +73,14 @@ impl Attempts {
         Ok(())
     }
 
+    /// An attempt that began has failed; the wait for the next begins now, however long the check took.
+    pub(super) fn failed(&self, address: Option<IpAddr>) {
+        let mut records = lock(&self.records);
+        if let Some(record) = address.and_then(|address| records.get_mut(&whose(address))) {
+            record.last = Instant::now();
+        }
+    }
+
     /// An attempt that began was one by somebody who may.
     pub(super) fn succeeded(&self, address: Option<IpAddr>) {
         if let Some(address) = address.map(whose) {

@@ -53,6 +53,7 @@ impl Auth {
             Source::Ldap => self.check_elsewhere(name, password).await,
         };
         if let Err(error) = checked {
+            self.attempts.failed(address);
             log::info!(
                 "A log-in failed from {}: {error}",
                 address.map_or("this machine".to_owned(), |a| a.to_string())

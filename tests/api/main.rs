@@ -13,6 +13,7 @@ mod access_table;
 mod announcements;
 mod attacks;
 mod bad_input;
+mod browser;
 mod cases;
 mod clients;
 mod command_line;

@@ -34,6 +34,7 @@ type App = wire::App<Arc<Site>>;
 
 pub use body::BODY_STALL_TIMEOUT;
 pub use cors::Cors;
+pub use forwarded::client_address;
 pub use guests::{MAX_CONNECTIONS, MAX_STRANGER_MESSAGE, MAX_STRANGERS, MAX_STRANGERS_PER_ADDRESS};
 pub use hosts::Hosts;
 pub use site::{Options, Site};
