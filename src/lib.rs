@@ -4,6 +4,7 @@
 
 // floor 0
 pub mod atomic_file;
+pub mod duplex;
 pub mod json;
 pub mod sync;
 pub mod tasks;

@@ -65,6 +65,11 @@ pub async fn handle(table: &Table, caller: &Caller, text: &[u8]) -> Option<Strin
     }
 }
 
+/// The answer to a message that is not looked at.
+pub fn refusal(error: &Error) -> String {
+    error_text(None, error.status().into(), error.message(), None)
+}
+
 async fn batch(table: &Table, caller: &Caller, message: &RawValue) -> Option<String> {
     let calls: Vec<&RawValue> = serde_json::from_str(message.get()).unwrap_or_default();
     if calls.len() > MAX_BATCH {

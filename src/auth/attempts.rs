@@ -1,10 +1,11 @@
 //! Failed attempts to log in: each address is slowed down, and none is slowed for another.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use super::networks::whose;
 use crate::api::{Error, Result};
 use crate::sync::lock;
 
@@ -19,9 +20,6 @@ const FORGOTTEN: Duration = Duration::from_secs(3600);
 
 /// How many addresses are remembered. Of more, the one that has failed least is forgotten.
 pub const MAX_ADDRESSES: usize = 1024;
-
-/// Bits of an IPv6 address that are one customer's.
-const IPV6_PREFIX: u32 = 64;
 
 struct Record {
     failed: u32,
@@ -75,6 +73,14 @@ impl Attempts {
         Ok(())
     }
 
+    /// An attempt that began has failed; the wait for the next begins now, however long the check took.
+    pub(super) fn failed(&self, address: Option<IpAddr>) {
+        let mut records = lock(&self.records);
+        if let Some(record) = address.and_then(|address| records.get_mut(&whose(address))) {
+            record.last = Instant::now();
+        }
+    }
+
     /// An attempt that began was one by somebody who may.
     pub(super) fn succeeded(&self, address: Option<IpAddr>) {
         if let Some(address) = address.map(whose) {
@@ -88,17 +94,6 @@ fn wait(failed: u32) -> Duration {
     match failed.checked_sub(FREE) {
         None => Duration::ZERO,
         Some(beyond) => MAX_WAIT.min(Duration::from_secs(1 << beyond.min(16))),
-    }
-}
-
-/// The address by which somebody is known: of IPv6, everybody has very many.
-pub(crate) fn whose(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => {
-            let kept = address.to_bits() >> (128 - IPV6_PREFIX) << (128 - IPV6_PREFIX);
-            Ipv6Addr::from_bits(kept).into()
-        }
     }
 }
 

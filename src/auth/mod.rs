@@ -6,6 +6,8 @@
 
 mod attempts;
 mod keys;
+#[cfg(feature = "ldap")]
+mod ldap;
 mod networks;
 mod one_shot;
 mod password;
@@ -13,6 +15,7 @@ mod random;
 mod sign_in;
 mod token;
 mod trusted;
+mod turns;
 mod users;
 
 #[cfg(test)]
@@ -31,18 +34,21 @@ use crate::tasks::Spawner;
 use attempts::Attempts;
 use keys::Key;
 use one_shot::OneShots;
-use sign_in::Hashing;
 use token::{Bad, Tokens, UserKey};
+use turns::Turns;
 use users::Account;
 
 pub use attempts::{FREE as FREE_ATTEMPTS, MAX_ADDRESSES, MAX_WAIT};
 pub use keys::{KeyInfo, MAX_KEYS, NewKey};
-pub use networks::{Network, Networks};
+#[cfg(feature = "ldap")]
+pub use ldap::{Filter, LDAP_TIMEOUT, LdapOptions, USERNAME};
+pub use networks::{Network, Networks, whose};
 pub use one_shot::{LIFE as ONE_SHOT_LIFE, MAX_WAITING as MAX_ONE_SHOTS};
 pub use password::MAX_PASSWORD;
-pub use sign_in::{LoggedIn, MAX_HASHING};
+pub use sign_in::LoggedIn;
 pub use token::{ACCESS_LIFE, MAX_TOKEN};
 pub use trusted::{MAX_NAMES as MAX_TRUSTED_NAMES, TrustedClients};
+pub use turns::MAX_WAITING as MAX_LOG_INS;
 pub use users::{MAX_NAME, MAX_USERS, UserInfo};
 
 /// The name that stands for clients that are trusted for their address.
@@ -89,6 +95,9 @@ pub struct Options {
     pub unix_socket_role: Role,
     /// Who issues tokens: `http://<host name>:<port>`.
     pub issuer: String,
+    /// The LDAP server that keeps passwords, if there is one.
+    #[cfg(feature = "ldap")]
+    pub ldap: Option<LdapOptions>,
 }
 
 /// What a request says of who makes it.
@@ -136,7 +145,9 @@ pub struct Auth {
     tokens: Tokens,
     one_shots: OneShots,
     attempts: Attempts,
-    hashing: Hashing,
+    hashing: Turns,
+    #[cfg(feature = "ldap")]
+    ldap: Option<ldap::Ldap>,
 }
 
 impl Auth {
@@ -164,7 +175,9 @@ impl Auth {
             known: Mutex::new(known),
             changing: smol::lock::Mutex::new(()),
             one_shots: OneShots::default(),
-            hashing: Hashing::default(),
+            hashing: Turns::default(),
+            #[cfg(feature = "ldap")]
+            ldap: options.ldap.clone().map(ldap::Ldap::new),
             options,
             parts,
         })

@@ -97,6 +97,20 @@ impl Networks {
     }
 }
 
+/// Bits of an IPv6 address that are one customer's.
+const CUSTOMER_PREFIX: u32 = 64;
+
+/// The address by which somebody is known: of IPv6, everybody has very many.
+pub fn whose(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => {
+            let kept = address.to_bits() >> (128 - CUSTOMER_PREFIX) << (128 - CUSTOMER_PREFIX);
+            Ipv6Addr::from_bits(kept).into()
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

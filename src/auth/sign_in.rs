@@ -2,23 +2,18 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ring::digest::{SHA256, digest};
-use smol::lock::Semaphore;
 
 use super::password::{self, Stored};
 use super::token::{Use, UserKey};
+#[cfg(feature = "ldap")]
+use super::users::check_name;
 use super::users::{Account, refuse_reserved};
 use super::{Auth, Source};
 use crate::api::{Error, Identity, Result};
 use crate::sync::lock;
-use crate::tasks::unblock;
 use crate::time::unix_seconds;
-
-/// How many passwords may wait to be hashed. They are hashed one at a time, so that the memory that takes is taken
-/// once.
-pub const MAX_HASHING: usize = 16;
 
 /// What a log-in gives.
 pub struct LoggedIn {
@@ -32,43 +27,6 @@ pub struct LoggedIn {
     pub refresh_token: String,
     /// The user, for a lasting connection.
     pub identity: Identity,
-}
-
-/// Runs what takes long on the blocking pool, one after the other.
-pub(super) struct Hashing {
-    one: Semaphore,
-    waiting: AtomicUsize,
-}
-
-impl Default for Hashing {
-    fn default() -> Self {
-        Self { one: Semaphore::new(1), waiting: AtomicUsize::new(0) }
-    }
-}
-
-impl Hashing {
-    /// Runs it when it is its turn.
-    ///
-    /// # Errors
-    /// 503 when too many wait.
-    pub(super) async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T> {
-        struct Waiting<'a>(&'a AtomicUsize);
-        impl Drop for Waiting<'_> {
-            fn drop(&mut self) {
-                self.0.fetch_sub(1, Ordering::SeqCst);
-            }
-        }
-        let before = self.waiting.fetch_add(1, Ordering::SeqCst);
-        let _waiting = Waiting(&self.waiting);
-        if before >= MAX_HASHING {
-            return Err(Error::unavailable("Too many log-ins at once"));
-        }
-        let _turn = self.one.acquire().await;
-        Ok(unblock(work).await)
-    }
 }
 
 impl Auth {
@@ -90,8 +48,12 @@ impl Auth {
             return Err(Error::bad_request(format!("Invalid source '{}'", source.name())));
         }
         self.attempts.begin(address)?;
-        let checked = self.check_password(name, password, source).await;
+        let checked = match source {
+            Source::Moonraker => self.check_password(name, password).await,
+            Source::Ldap => self.check_elsewhere(name, password).await,
+        };
         if let Err(error) = checked {
+            self.attempts.failed(address);
             log::info!(
                 "A log-in failed from {}: {error}",
                 address.map_or("this machine".to_owned(), |a| a.to_string())
@@ -104,15 +66,52 @@ impl Auth {
 
     /// Who can be asked for passwords.
     pub fn sources(&self) -> Vec<Source> {
-        vec![Source::Moonraker]
+        let others = self.asks_elsewhere().then_some(Source::Ldap);
+        std::iter::once(Source::Moonraker).chain(others).collect()
     }
 
-    async fn check_password(&self, name: &str, password: &str, source: Source) -> Result<()> {
+    #[cfg(feature = "ldap")]
+    fn asks_elsewhere(&self) -> bool {
+        self.ldap.is_some()
+    }
+
+    #[cfg(not(feature = "ldap"))]
+    fn asks_elsewhere(&self) -> bool {
+        false
+    }
+
+    /// Asks the LDAP server. Who logs in for the first time becomes a user.
+    ///
+    /// # Errors
+    /// 401 for somebody whom the server does not know by this password, or whose password is kept here; 503 when it
+    /// cannot be asked.
+    #[cfg(feature = "ldap")]
+    async fn check_elsewhere(&self, name: &str, password: &str) -> Result<()> {
+        check_name(name)?;
+        let known = self.account(name).ok();
+        let ours = known.as_ref().is_some_and(|account| account.source() != Some(Source::Ldap));
+        let Some(ldap) = self.ldap.as_ref().filter(|_| !ours && password.len() <= password::MAX_PASSWORD)
+        else {
+            return Err(Error::unauthorized());
+        };
+        ldap.check(name, password).await?;
+        match known {
+            Some(_) => Ok(()),
+            None => self.add_user(name, String::new(), Source::Ldap, ldap.options.role).await,
+        }
+    }
+
+    #[cfg(not(feature = "ldap"))]
+    async fn check_elsewhere(&self, _: &str, _: &str) -> Result<()> {
+        Err(Error::unauthorized())
+    }
+
+    async fn check_password(&self, name: &str, password: &str) -> Result<()> {
         let wrong = || Error::bad_request("Invalid username or password");
         if password.len() > password::MAX_PASSWORD {
             return Err(wrong());
         }
-        let account = self.account(name).ok().filter(|account| account.source() == Some(source));
+        let account = self.account(name).ok().filter(|account| account.source() == Some(Source::Moonraker));
         let stored = account.as_ref().map_or_else(|| self.stand_in(name), Account::stored_password);
         let (is_user, secret) = (account.is_some(), password.to_owned());
         let verify = move || {

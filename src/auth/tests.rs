@@ -14,6 +14,8 @@ fn options() -> Options {
         trusted_role: Role::Admin,
         unix_socket_role: Role::ReadOnly,
         issuer: "http://vm:7125".to_owned(),
+        #[cfg(feature = "ldap")]
+        ldap: None,
     }
 }
 

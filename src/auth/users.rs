@@ -122,13 +122,18 @@ impl Auth {
         }
         let secret = password.to_owned();
         let hash = self.hashing.run(move || password::hash(&secret)).await??;
+        self.add_user(name, hash, Source::Moonraker, role).await
+    }
+
+    /// Adds a user with the hash of a password, and tells of it.
+    pub(super) async fn add_user(&self, name: &str, hash: String, source: Source, role: Role) -> Result<()> {
         let _changing = self.changing.lock().await;
         self.add(User {
             username: name.to_owned(),
             password: hash,
             created_on: unix_seconds() as f64,
             salt: String::new(),
-            source: Source::Moonraker.name().to_owned(),
+            source: source.name().to_owned(),
             jwt_secret: None,
             jwk_id: None,
             groups: Some(vec![role.name().to_owned()]),

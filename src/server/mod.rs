@@ -1,6 +1,9 @@
 //! Builds every part from the configuration, in order; starts, restarts and stops them. The one place where
 //! parts meet.
 
+#[cfg(feature = "ldap")]
+mod ldap;
+mod listen;
 mod settings;
 
 use std::io;
@@ -39,13 +42,6 @@ use settings::Settings;
 
 /// How long clients may take to leave when the server stops.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How long the port is tried for when another process still holds it: a restart by a service manager may
-/// overlap with the end of the former process.
-const LISTEN_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// How often it is tried within that time.
-const LISTEN_RETRY: Duration = Duration::from_millis(100);
 
 /// Why a run of the server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,8 +180,14 @@ impl Server {
         }
 
         // floor 4: transports
-        let context =
-            transport::Context { table, connections: connections.clone(), auth, spawner: spawner.clone() };
+        let rates = transport::Rates::new(settings.authorization.stranger_request_rate);
+        let context = transport::Context {
+            table,
+            connections: connections.clone(),
+            auth,
+            rates: Arc::new(rates),
+            spawner: spawner.clone(),
+        };
         let options = http::Options {
             route_prefix: settings.server.route_prefix.clone(),
             max_upload_size: settings.server.max_upload_size,
@@ -203,7 +205,7 @@ impl Server {
                 process.paths.unix_socket.display()
             )),
         }
-        let listeners = listen(&settings.server.host, settings.server.port).await?;
+        let listeners = listen::all(&settings.server, &process.paths, &warnings).await?;
         http::run(listeners, site).await;
         files.start();
         spawner.spawn(klippy.clone().run());
@@ -583,27 +585,4 @@ fn loaded_file(klippy: &Klippy) -> Option<LoadedFile> {
     let active =
         klippy.state() == KlippyState::Ready && matches!(state.as_deref(), Some("printing" | "paused"));
     (!path.is_empty()).then_some(LoadedFile { path, active })
-}
-
-async fn listen(host: &str, port: u16) -> Result<Vec<async_io::Async<std::net::TcpListener>>, StartError> {
-    let error = |error| StartError::Listen(format!("{host} port {port}"), error);
-    let name = host.to_owned();
-    let addresses = unblock(move || settings::addresses(&name, port)).await.map_err(error)?;
-    let begun = Instant::now();
-    let mut listeners = Vec::new();
-    for address in addresses {
-        listeners.push(loop {
-            match http::listen(address) {
-                Ok(listener) => break listener,
-                Err(taken)
-                    if taken.kind() == io::ErrorKind::AddrInUse && begun.elapsed() < LISTEN_TIMEOUT =>
-                {
-                    smol::Timer::after(LISTEN_RETRY).await;
-                }
-                Err(other) => return Err(error(other)),
-            }
-        });
-        log::info!("Listening on http://{address}");
-    }
-    Ok(listeners)
 }

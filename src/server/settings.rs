@@ -10,6 +10,7 @@ use crate::config::{Config, ConfigError, Section};
 use crate::host::Host;
 use crate::host::power::PowerAction;
 use crate::host::services::Kind;
+use crate::transport::DEFAULT_STRANGER_RATE;
 use crate::transport::http::{Cors, Hosts, Rules};
 
 /// Where clients are listened for if nothing is said: everywhere, over IPv4.
@@ -18,11 +19,20 @@ const DEFAULT_HOST: &str = "0.0.0.0";
 /// The port of Moonraker's API.
 const DEFAULT_PORT: u16 = 7125;
 
+/// The same over TLS.
+const DEFAULT_SSL_PORT: u16 = 7130;
+
 /// Options of `[server]` that are the server's own.
 #[derive(Debug, Clone)]
 pub(super) struct ServerOptions {
     pub(super) host: String,
     pub(super) port: u16,
+    /// The port for HTTPS; none when there is to be none.
+    pub(super) ssl_port: Option<u16>,
+    /// Whether a certificate is to be made where there is none.
+    pub(super) ssl_auto: bool,
+    /// Certificate and key, if they are not in the data folder.
+    pub(super) ssl_files: Option<(PathBuf, PathBuf)>,
     pub(super) klippy_uds_address: PathBuf,
     pub(super) max_upload_size: u64,
     pub(super) max_websocket_connections: usize,
@@ -48,6 +58,8 @@ pub(super) struct Authorization {
     pub(super) auth: auth::Options,
     pub(super) cors: Cors,
     pub(super) rules: Rules,
+    /// Requests a second that a stranger's address may make.
+    pub(super) stranger_request_rate: u32,
 }
 
 /// All options.
@@ -84,6 +96,8 @@ impl Settings {
         #[cfg(not(feature = "octoprint_compat"))]
         config.mark_unavailable("octoprint_compat", "octoprint_compat");
         database?;
+        #[cfg(not(feature = "ldap"))]
+        config.mark_unavailable("ldap", "ldap");
         #[cfg(feature = "history")]
         config.section("history");
         #[cfg(not(feature = "history"))]
@@ -131,19 +145,43 @@ fn server(config: &Config) -> Result<ServerOptions, ConfigError> {
     };
     let host = section.string("host").or(DEFAULT_HOST);
     let port = section.int::<u16>("port").min(1).max(65535).or(DEFAULT_PORT);
+    let ssl_port = section.int::<u16>("ssl_port").min(1).max(65535).or(DEFAULT_SSL_PORT);
+    let ssl_auto = section.boolean("ssl_auto").or(false);
+    let ssl_files = [ssl_file(&section, "ssl_certificate_path"), ssl_file(&section, "ssl_key_path")];
     let klippy_uds_address = section.path("klippy_uds_address").or("/tmp/klippy_uds");
     let max_upload_size = section.int::<u64>("max_upload_size").min(1).or(1024);
     let max_websocket_connections = section.int("max_websocket_connections").min(1).or(50);
     let query_from_cache = section.boolean("query_from_cache").or(true);
+    let port = port?;
+    let [cert, key] = ssl_files;
     Ok(ServerOptions {
         host: host?,
-        port: port?,
+        ssl_port: unless_same(&section, port, ssl_port?),
+        ssl_auto: ssl_auto?,
+        ssl_files: cert?.zip(key?),
+        port,
         klippy_uds_address: klippy_uds_address?,
         max_upload_size: max_upload_size?.saturating_mul(MIB),
         max_websocket_connections: max_websocket_connections?,
         route_prefix,
         query_from_cache: query_from_cache?,
     })
+}
+
+/// A file of the certificate's, outside the data folder.
+fn ssl_file(section: &Section, option: &str) -> Result<Option<PathBuf>, ConfigError> {
+    let path = section.path(option).optional()?;
+    match path.as_ref().is_some_and(|path| !path.is_file()) {
+        true => Err(section.error(option, "names no file")),
+        false => Ok(path),
+    }
+}
+
+fn unless_same(section: &Section, port: u16, ssl_port: u16) -> Option<u16> {
+    if port == ssl_port {
+        section.warn("ssl_port is the same as port; there is no HTTPS");
+    }
+    (port != ssl_port).then_some(ssl_port)
 }
 
 /// `[machine]` (spec config.md §3). The default of `provider` is what runs this machine.
@@ -246,22 +284,30 @@ fn authorization(config: &Config, port: u16) -> Result<Authorization, ConfigErro
     let auth = auth::Options {
         login_timeout: section.int("login_timeout").min(1).or(90)?,
         force_logins: section.boolean("force_logins").or(false)?,
-        default_source: source(&section)?,
+        default_source: source(&section, config.has_section("ldap"))?,
         enable_api_key: section.boolean("enable_api_key").or(true)?,
         max_login_attempts: section.int("max_login_attempts").above(0).optional()?,
         trusted_clients,
         trusted_role: section.choice("trusted_role", &roles).or(Role::Admin)?,
         unix_socket_role: section.choice("unix_socket_role", &roles).or(Role::Admin)?,
         issuer: format!("http://{}:{port}", host.to_string_lossy()),
+        #[cfg(feature = "ldap")]
+        ldap: super::ldap::options(config)?,
     };
-    Ok(Authorization { auth, cors, rules: rules(&section)? })
+    let stranger_request_rate = section.int("stranger_request_rate").min(0).or(DEFAULT_STRANGER_RATE)?;
+    Ok(Authorization { auth, cors, rules: rules(&section)?, stranger_request_rate })
 }
 
 /// Who is asked for passwords. Existing files may hold anything, so a wrong word is warned of (spec config.md §3).
-fn source(section: &Section) -> Result<Source, ConfigError> {
+fn source(section: &Section, has_ldap: bool) -> Result<Source, ConfigError> {
     let word = section.string("default_source").or(Source::Moonraker.name())?;
     match word.to_ascii_lowercase().as_str() {
         "moonraker" => Ok(Source::Moonraker),
+        "ldap" if has_ldap && cfg!(feature = "ldap") => Ok(Source::Ldap),
+        "ldap" => {
+            section.warn("default_source is ldap, and there is no LDAP server; it is 'moonraker'");
+            Ok(Source::Moonraker)
+        }
         _ => {
             section.warn(format!("There is no source '{word}' of users; it is 'moonraker'"));
             Ok(Source::Moonraker)

@@ -1,11 +1,14 @@
 //! Files that are either the old one or the new one, whenever the power fails.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::error::{Error, Result};
 
+/// Permissions of what is written: it holds keys and hashes of passwords.
+const MODE: u32 = 0o600;
 /// What a change of one record writes, in bytes: a few pages.
 const SMALL_WRITE: u64 = 64 << 10;
 
@@ -13,7 +16,10 @@ const SMALL_WRITE: u64 = 64 << 10;
 pub(super) fn replace(path: &Path, write: impl FnOnce(&File) -> Result<()>) -> Result<()> {
     let io = |error| Error::io(format_args!("write '{}'", path.display()), error);
     let temporary = beside(path, "part");
-    let written = File::create(&temporary).map_err(io).and_then(|file| {
+    // what an earlier try left may have other permissions
+    let _ = std::fs::remove_file(&temporary);
+    let created = OpenOptions::new().write(true).create_new(true).mode(MODE).open(&temporary);
+    let written = created.map_err(io).and_then(|file| {
         write(&file)?;
         file.sync_all().map_err(io)
     });

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Context;
-use crate::api::{Connection, jsonrpc};
+use crate::api::{Connection, Error, Result, Role, jsonrpc};
 
 /// How many calls of one connection may be under way. A message beyond that is answered with an error.
 pub(super) const MAX_CALLS: usize = 256;
 
-/// The answer to a message too many.
-const TOO_MANY: &str =
-    r#"{"jsonrpc":"2.0","error":{"code":503,"message":"Too many requests under way"},"id":null}"#;
+/// What is said when there are more.
+const TOO_MANY: &str = "Too many requests under way";
 
 /// Handles the messages of one connection.
 pub(super) struct Calls {
@@ -28,9 +27,8 @@ impl Calls {
 
     /// Starts to handle a message; the answer goes to the connection's outbox.
     pub(super) fn start(&self, message: impl AsRef<[u8]> + Send + 'static) {
-        if self.under_way.load(Ordering::Relaxed) >= MAX_CALLS {
-            self.connection.outbox.push(TOO_MANY.into());
-            return;
+        if let Err(error) = self.may_start() {
+            return self.connection.outbox.push(jsonrpc::refusal(&error).into());
         }
         let under_way = UnderWay::new(&self.under_way);
         let (table, connection) = (self.context.table.clone(), self.connection.clone());
@@ -41,6 +39,19 @@ impl Calls {
                 connection.outbox.push(answer.into());
             }
         });
+    }
+
+    /// Whether one more call may be made now.
+    fn may_start(&self) -> Result<()> {
+        if self.under_way.load(Ordering::Relaxed) >= MAX_CALLS {
+            return Err(Error::unavailable(TOO_MANY));
+        }
+        match self.connection.address() {
+            Some(address) if self.connection.identity().role == Role::Anonymous => {
+                self.context.rates.take(address)
+            }
+            _ => Ok(()),
+        }
     }
 }
 

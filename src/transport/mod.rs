@@ -2,9 +2,11 @@
 
 mod calls;
 pub mod http;
+mod rate;
 mod stall;
 pub mod unix_socket;
 
+pub use rate::{BURST as STRANGER_BURST, DEFAULT_RATE as DEFAULT_STRANGER_RATE, Rates};
 pub use stall::STALL_TIMEOUT;
 
 use std::sync::Arc;
@@ -22,6 +24,8 @@ pub struct Context {
     pub connections: Arc<Connections>,
     /// Who may do what.
     pub auth: Arc<Auth>,
+    /// How often strangers may ask.
+    pub rates: Arc<Rates>,
     /// Starts tasks of this run of the server.
     pub spawner: Spawner,
 }

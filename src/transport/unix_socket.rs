@@ -4,6 +4,7 @@
 //! everything, those of others what `[authorization] unix_socket_role` says, which is everything by default.
 
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use async_io::Async;
 use futures_lite::io::AsyncWriteExt;
+use nix::sys::stat::{Mode, fchmod};
 
 use super::Context;
 use super::calls::Calls;
@@ -50,8 +52,7 @@ impl UnixSocket {
             Ok(_) => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something else is there")),
             Err(_) => {}
         }
-        let listener = Async::<UnixListener>::bind(path)?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(MODE))?;
+        let listener = Async::new(listen(path)?)?;
         Ok(Self { listener, path: path.to_owned() })
     }
 
@@ -77,6 +78,20 @@ impl UnixSocket {
             }
         }
     }
+}
+
+/// A socket that never had other permissions than [`MODE`]: one that gets its name first and its permissions then
+/// can be connected to in between.
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    // on Linux the name gets the permissions of the socket, less the umask
+    fchmod(&socket, Mode::from_bits_truncate(MODE))?;
+    bind(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(MODE))?;
+    listen(&socket, Backlog::MAXCONN)?;
+    Ok(socket.into())
 }
 
 impl Drop for UnixSocket {

@@ -381,7 +381,7 @@ fn trusted_role() {
 
 #[test]
 fn failed_logins_slow_their_address_down_and_no_other() {
-    let server = server();
+    let server = with("stranger_request_rate: 0");
     let from = |address: &str, password: &str| {
         let body = json!({"username": "anna", "password": password});
         server.send(&Request::post("/access/login").header("X-Forwarded-For", address).json(&body))

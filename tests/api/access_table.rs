@@ -79,7 +79,9 @@ fn callers(setup: &Setup) -> Vec<Caller> {
 fn start() -> (Perigee, Vec<Caller>) {
     let setup = Setup::new()
         .strangers()
-        .sections("[authorization]\ntrusted_clients: 10.1.0.0/16\n[octoprint_compat]")
+        .sections(
+            "[authorization]\ntrusted_clients: 10.1.0.0/16\nstranger_request_rate: 0\n[octoprint_compat]",
+        )
         .arg("--debug");
     let mut api_key = user("_API_KEY_USER_", None);
     api_key.password = "0123456789abcdef0123456789abcdef".to_owned();

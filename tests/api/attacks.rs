@@ -188,8 +188,9 @@ fn tokens_that_are_too_long_or_strange_are_refused() {
     server.send(&long_key).error(401);
     server.get(&format!("/server/info?token={}", "t".repeat(20_000))).error(401);
     let body = json!({"username": "u".repeat(1_000_000), "password": "p".repeat(1_000_000)});
-    server.post("/access/login", body).error(400);
-    server.post("/access/refresh_jwt", json!({"refresh_token": "r".repeat(1_000_000)})).error(401);
+    server.post("/access/login", body).error(413);
+    server.post("/access/refresh_jwt", json!({"refresh_token": "r".repeat(20_000)})).error(401);
+    server.post("/access/refresh_jwt", json!({"refresh_token": "r".repeat(1_000_000)})).error(413);
 }
 
 /// How long the refusal takes tells nothing of whether there is such a user.

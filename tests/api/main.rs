@@ -13,6 +13,7 @@ mod access_table;
 mod announcements;
 mod attacks;
 mod bad_input;
+mod browser;
 mod cases;
 mod clients;
 mod command_line;
@@ -27,12 +28,17 @@ mod files;
 mod history;
 mod job_queue;
 mod klippy_link;
+#[cfg(feature = "ldap")]
+mod ldap;
+mod limits;
 mod moving;
 mod notifications;
 mod printer;
 mod restart;
 mod stores;
 mod subscriptions;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport_http;
 mod unix_socket;
 mod upload;

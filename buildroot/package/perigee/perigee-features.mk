@@ -14,6 +14,8 @@ PERIGEE_FEATURES_ALL = \
 	https \
 	import \
 	job_queue \
+	ldap \
 	octoprint_compat \
 	templates \
+	tls \
 	webcam

@@ -9,6 +9,7 @@ use percent_encoding::percent_decode_str;
 use tide::http as http_types;
 use tide::{Middleware, Next};
 
+use super::guests::{Guest, MAX_STRANGER_MESSAGE};
 use super::site::{Request, Site, finish, header};
 use super::visitor::{self, Visitor, refuse_foreign_pages, visitor};
 use super::wire::{App, Upgrade};
@@ -79,8 +80,19 @@ impl Middleware<Arc<Site>> for Frame {
 }
 
 /// Finds out who makes a request, and leaves it for the handlers.
+///
+/// # Errors
+/// Those of [`visitor::recognise`], and 429 for a stranger who asks too often.
 async fn recognise(request: &mut Request) -> Result<Visitor> {
-    let visitor = match visitor::recognise(request).await {
+    let found = visitor::recognise(request).await;
+    let is_known = found.as_ref().is_ok_and(|visitor| visitor.identity.role > Role::Anonymous);
+    if let Some(guest) = request.ext::<Arc<Guest>>() {
+        guest.set_known(is_known);
+    }
+    if !is_known {
+        request.state().context.rates.take(Visitor::stranger(request).address)?;
+    }
+    let visitor = match found {
         // on a websocket there is another chance to log in
         Err(error) if error.status() == 401 && request.ext::<Upgrade>().is_some() => {
             Visitor::stranger(request)
@@ -191,16 +203,21 @@ async fn read_arguments(endpoint: &Endpoint, request: &mut Request) -> Result<Pa
 /// Reads the whole body of an ordinary request.
 ///
 /// # Errors
-/// 413 for more than [`MAX_MESSAGE`] bytes, 408 when the client stops in the midst.
+/// 413 for more than [`MAX_MESSAGE`] bytes, from a stranger [`MAX_STRANGER_MESSAGE`]; 408 when the client stops in
+/// the midst.
 pub(super) async fn read_body(request: &mut Request) -> Result<Vec<u8>> {
-    let too_large = || Error::new(413, format!("The body is larger than {MAX_MESSAGE} bytes"));
-    if request.len().is_some_and(|length| length > MAX_MESSAGE) {
+    let limit = match visitor(request).identity.role {
+        Role::Anonymous => MAX_STRANGER_MESSAGE,
+        _ => MAX_MESSAGE,
+    };
+    let too_large = || Error::new(413, format!("The body is larger than {limit} bytes"));
+    if request.len().is_some_and(|length| length > limit) {
         return Err(too_large());
     }
     let mut body = Vec::with_capacity(request.len().unwrap_or_default());
-    let mut limited = request.take_body().into_reader().take(MAX_MESSAGE as u64 + 1);
+    let mut limited = request.take_body().into_reader().take(limit as u64 + 1);
     limited.read_to_end(&mut body).await.map_err(read_error)?;
-    if body.len() > MAX_MESSAGE {
+    if body.len() > limit {
         return Err(too_large());
     }
     Ok(body)

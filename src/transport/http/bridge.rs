@@ -38,13 +38,12 @@ async fn start(request: &Request) -> Result<Response> {
     let klippy = Async::<UnixStream>::connect(site.klippy.socket())
         .await
         .map_err(|error| Error::unavailable("Klippy Not Connected").caused_by(error))?;
-    let (response, upgrade, place) = accept(request)?;
+    let (response, upgrade, guest) = accept(request)?;
     site.context.spawner.spawn(async move {
-        if let Some(socket) = take_over(upgrade).await {
+        if let Some(socket) = take_over(upgrade, &guest).await {
             let (sender, receiver) = socket.split();
             run(sender, receiver, klippy).await;
         }
-        drop(place);
     });
     Ok(response)
 }

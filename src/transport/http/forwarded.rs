@@ -53,6 +53,16 @@ pub(super) fn origin<'a>(
     Origin { address, other: by_header.filter(|other| *other != address), clear: true }
 }
 
+/// The client's address alone, with the same arguments.
+pub fn client_address<'a>(
+    peer: IpAddr,
+    forwarded_for: impl DoubleEndedIterator<Item = &'a str>,
+    real_ip: impl Iterator<Item = &'a str>,
+    proxies: &Networks,
+) -> IpAddr {
+    origin(peer, forwarded_for, real_ip, proxies).address
+}
+
 /// An address as proxies write it, with or without a port.
 fn address(text: &str) -> Option<IpAddr> {
     let text = text.trim().trim_matches('"');

@@ -26,7 +26,7 @@ impl Hosts {
 
     /// Whether a `Host` header names this machine: by an address, a name without a dot, a private one, the
     /// machine's own, a configured one, or one whose pages may use the server.
-    pub(super) fn allow(&self, host: &str, cors: &Cors) -> bool {
+    pub fn allow(&self, host: &str, cors: &Cors) -> bool {
         let name = host_of(host).trim_end_matches('.').to_ascii_lowercase();
         let is_private = |ending: &str| {
             name.strip_suffix(ending).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))

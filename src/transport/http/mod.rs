@@ -9,10 +9,12 @@ mod bridge;
 mod cors;
 mod download;
 mod forwarded;
+mod guests;
 mod hosts;
 mod landing;
 mod respond;
 mod site;
+mod tls;
 mod upload;
 mod visitor;
 mod websocket;
@@ -21,21 +23,25 @@ mod wire;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_io::Async;
 
+use crate::duplex::Stream;
+use guests::Guest;
+
+type App = wire::App<Arc<Site>>;
+
 pub use body::BODY_STALL_TIMEOUT;
 pub use cors::Cors;
+pub use forwarded::client_address;
+pub use guests::{MAX_CONNECTIONS, MAX_STRANGER_MESSAGE, MAX_STRANGERS, MAX_STRANGERS_PER_ADDRESS};
 pub use hosts::Hosts;
 pub use site::{Options, Site};
+pub use tls::{HANDSHAKE_TIMEOUT, Tls, TlsOptions};
 pub use visitor::Rules;
 pub use websocket::{PING_INTERVAL, PONG_TIMEOUT};
 pub use wire::{HEADER_TIMEOUT, MAX_HEADER_SIZE, MAX_HEADERS};
-
-/// How many TCP connections may be open. One more waits in the kernel's queue until another ends.
-pub const MAX_CONNECTIONS: usize = 512;
 
 /// How long to wait before accepting again when that failed for want of file descriptors or memory, or when
 /// there are too many connections.
@@ -49,34 +55,37 @@ pub fn listen(address: SocketAddr) -> io::Result<Async<TcpListener>> {
     Async::<TcpListener>::bind(address)
 }
 
+/// Where clients are accepted.
+pub struct Listener {
+    /// The socket.
+    pub socket: Async<TcpListener>,
+    /// What they are to be encrypted with, if they are.
+    pub tls: Option<Arc<Tls>>,
+}
+
 /// Serves HTTP on these listeners until it is dropped.
-pub async fn run(listeners: Vec<Async<TcpListener>>, site: Arc<Site>) {
+pub async fn run(listeners: Vec<Listener>, site: Arc<Site>) {
     let app = Arc::new(app::build(&site));
-    let open = Arc::new(AtomicUsize::new(0));
     for listener in listeners {
-        let (site, app, open) = (site.clone(), app.clone(), open.clone());
-        site.context.spawner.clone().spawn(async move { accept(listener, site, app, open).await });
+        let (site, app) = (site.clone(), app.clone());
+        site.context.spawner.clone().spawn(async move { accept(listener, site, app).await });
     }
 }
 
-async fn accept(
-    listener: Async<TcpListener>,
-    site: Arc<Site>,
-    app: Arc<wire::App<Arc<Site>>>,
-    open: Arc<AtomicUsize>,
-) {
+async fn accept(listener: Listener, site: Arc<Site>, app: Arc<App>) {
     loop {
-        if open.load(Ordering::SeqCst) >= MAX_CONNECTIONS {
+        if !site.guests.have_room() {
             smol::Timer::after(ACCEPT_RETRY).await;
             continue;
         }
-        match listener.accept().await {
+        match listener.socket.accept().await {
             Ok((socket, peer)) => {
-                let counted = Counted::new(&open);
-                let app = app.clone();
+                let is_proxy = site.options.rules.trusted_proxies.contains(peer.ip());
+                let guest = site.guests.enter(peer.ip(), is_proxy);
+                let (app, tls) = (app.clone(), listener.tls.clone());
                 site.context.spawner.spawn(async move {
-                    let _counted = counted;
-                    serve(app, socket, peer).await;
+                    let serving = serve(app, socket, tls, peer, guest.clone());
+                    smol::future::or(serving, guest.dismissed()).await;
                 });
             }
             Err(error) => {
@@ -87,26 +96,24 @@ async fn accept(
     }
 }
 
-async fn serve(app: Arc<wire::App<Arc<Site>>>, socket: Async<TcpStream>, peer: SocketAddr) {
+async fn serve(
+    app: Arc<App>,
+    socket: Async<TcpStream>,
+    tls: Option<Arc<Tls>>,
+    peer: SocketAddr,
+    guest: Arc<Guest>,
+) {
     // Without this an answer of two segments waits for the client's delayed acknowledgement.
     if let Err(error) = socket.get_ref().set_nodelay(true) {
         log::debug!("No TCP_NODELAY: {error}");
     }
-    wire::serve(app, socket, peer.ip()).await;
-}
-
-/// Counts a connection as long as it lives.
-struct Counted(Arc<AtomicUsize>);
-
-impl Counted {
-    fn new(count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::SeqCst);
-        Self(count.clone())
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
+    let is_secure = tls.is_some();
+    let stream: Stream = match tls {
+        None => Box::new(socket),
+        Some(tls) => match tls.accept(socket).await {
+            Ok(stream) => Box::new(stream),
+            Err(error) => return log::debug!("No TLS with {peer}: {error}"),
+        },
+    };
+    wire::serve(app, stream, wire::Peer { address: peer.ip(), is_secure }, guest).await;
 }

@@ -1,15 +1,15 @@
 //! What the handlers of HTTP requests share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http_types::Response;
 use tide::http as http_types;
 
 use super::cors::Cors;
+use super::guests::Guests;
 use super::visitor::{Rules, Visitor, visitor};
 use super::{arguments, respond};
-use crate::api::{Caller, Connection, Error, Result, Role, Transport, Warnings};
+use crate::api::{Caller, Connection, Result, Role, Transport, Warnings};
 use crate::files::Files;
 use crate::klippy::Klippy;
 use crate::print::PrintQueue;
@@ -49,7 +49,8 @@ pub struct Site {
     pub warnings: Arc<Warnings>,
     /// The options.
     pub options: Options,
-    websockets: Arc<AtomicUsize>,
+    /// Who is connected.
+    pub(super) guests: Arc<Guests>,
 }
 
 impl Site {
@@ -62,7 +63,8 @@ impl Site {
         warnings: Arc<Warnings>,
         options: Options,
     ) -> Arc<Self> {
-        Arc::new(Self { context, klippy, files, queue, warnings, options, websockets: Arc::default() })
+        let guests = Guests::new(options.max_websockets);
+        Arc::new(Self { context, klippy, files, queue, warnings, options, guests })
     }
 
     /// Who made a request. One that names a connection is made in that connection's name.
@@ -80,27 +82,6 @@ impl Site {
                 || (identity.user.is_some() && found.identity().user == identity.user)
         };
         Caller { transport, address: Some(address), connection: connection.filter(may_use), identity }
-    }
-
-    /// Takes a place among the websockets.
-    ///
-    /// # Errors
-    /// 503 when all are taken.
-    pub(super) fn websocket_place(&self) -> Result<WebsocketPlace> {
-        let place = WebsocketPlace(self.websockets.clone());
-        if self.websockets.fetch_add(1, Ordering::SeqCst) >= self.options.max_websockets {
-            return Err(Error::unavailable("Maximum Number of Websocket Connections Reached"));
-        }
-        Ok(place)
-    }
-}
-
-/// A place among the websockets, free again when this is dropped.
-pub(super) struct WebsocketPlace(Arc<AtomicUsize>);
-
-impl Drop for WebsocketPlace {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -9,7 +9,7 @@ use super::cors::{Cors, host_of};
 use super::forwarded;
 use super::hosts::Hosts;
 use super::site::{Request, header};
-use super::wire::PeerAddress;
+use super::wire::Peer;
 use crate::api::{Error, Identity, Proof, Result, Role};
 use crate::auth::{Credentials, Networks};
 
@@ -99,7 +99,7 @@ pub(super) async fn recognise(request: &Request) -> Result<Visitor> {
 }
 
 fn origin(request: &Request, proxies: &Networks) -> forwarded::Origin {
-    let peer = request.ext::<PeerAddress>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0);
+    let peer = request.ext::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.address);
     let values = |name: &str| {
         let values = request.header(name).map(|values| values.iter().map(|value| value.as_str()).collect());
         let values: Vec<&str> = values.unwrap_or_default();
@@ -168,12 +168,13 @@ fn origin_of(url: &str) -> &str {
     &url[..end]
 }
 
-/// How the client reaches the server: `https` where it says so itself, or a proxy does.
+/// How the client reaches the server: `https` where it does so here, or a proxy says so.
 pub(super) fn scheme(request: &Request) -> &'static str {
-    let peer = request.ext::<PeerAddress>().map(|peer| peer.0);
-    let believed = peer.is_some_and(|peer| request.state().options.rules.trusted_proxies.contains(peer));
+    let Some(peer) = request.ext::<Peer>() else { return "http" };
+    let believed = request.state().options.rules.trusted_proxies.contains(peer.address);
     let said = header(request, "X-Scheme").or_else(|| header(request, "X-Forwarded-Proto"));
-    if believed && said.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https")) { "https" } else { "http" }
+    let by_proxy = believed && said.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
+    if peer.is_secure || by_proxy { "https" } else { "http" }
 }
 
 /// The name in a `Host` header, for a message.

@@ -1,6 +1,9 @@
 //! JSON-RPC on a websocket (spec api.md §0.6).
 
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use async_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -8,18 +11,20 @@ use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use async_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use async_tungstenite::tungstenite::{Bytes, Error as WsError, Message};
 use async_tungstenite::{WebSocketReceiver, WebSocketSender, WebSocketStream};
-use futures_lite::StreamExt;
+use futures_lite::{AsyncRead, AsyncWrite, StreamExt, ready};
 use http_types::Response;
 use hyper::upgrade::OnUpgrade;
 use smol::Timer;
 use tide::http as http_types;
 
+use super::guests::Guest;
 use super::respond;
-use super::site::{Request, Site, WebsocketPlace, finish, header};
+use super::site::{Request, Site, finish, header};
 use super::visitor::{Visitor, is_own_page, visitor};
 use super::wire::{Io, Upgrade};
 use crate::api::outbox::{CloseReason, Outgoing};
 use crate::api::{Connection, Error, Identity, Result, Transport};
+use crate::duplex::Stream;
 use crate::transport::MAX_MESSAGE;
 use crate::transport::calls::Calls;
 use crate::transport::stall::Unstalled;
@@ -37,18 +42,55 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 const READ_BUFFER: usize = 4 * 1024;
 
 /// The stream under a websocket.
-pub(super) type Socket = WebSocketStream<Unstalled<async_io::Async<std::net::TcpStream>>>;
+pub(super) type Socket = WebSocketStream<Metered<Unstalled<Stream>>>;
+
+/// The kind of error that a stranger gets who sends too much.
+const TOO_MUCH: io::ErrorKind = io::ErrorKind::FileTooLarge;
+
+/// A stream that a stranger cannot fill the server's memory through.
+pub(super) struct Metered<S> {
+    stream: S,
+    guest: Arc<Guest>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let count = ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        Poll::Ready(if self.guest.allows(count) { Ok(count) } else { Err(TOO_MUCH.into()) })
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, buffer)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_close(context)
+    }
+}
 
 /// `GET /websocket`.
 pub(super) async fn open(request: Request) -> tide::Result<Response> {
-    finish(accept(&request).map(|(response, upgrade, place)| {
+    finish(accept(&request).map(|(response, upgrade, guest)| {
         let site = request.state().clone();
         let Visitor { address, identity, .. } = visitor(&request).clone();
         site.context.spawner.clone().spawn(async move {
-            if let Some(socket) = take_over(upgrade).await {
-                serve(site, socket, identity, Some(address)).await;
+            if let Some(socket) = take_over(upgrade, &guest).await {
+                serve(site, socket, identity, Some(address), &guest).await;
             }
-            drop(place);
         });
         response
     }))
@@ -58,7 +100,7 @@ pub(super) async fn open(request: Request) -> tide::Result<Response> {
 ///
 /// # Errors
 /// 400 for one that is none, 403 for a page of another site, 503 when there are too many.
-pub(super) fn accept(request: &Request) -> Result<(Response, OnUpgrade, WebsocketPlace)> {
+pub(super) fn accept(request: &Request) -> Result<(Response, OnUpgrade, Arc<Guest>)> {
     let site = request.state();
     let names = |name: &str, word: &str| {
         header(request, name)
@@ -76,18 +118,20 @@ pub(super) fn accept(request: &Request) -> Result<(Response, OnUpgrade, Websocke
     if origin.is_some_and(|origin| !is_own_page(request, origin, &site.options.cors)) {
         return Err(Error::forbidden("Cross origin websockets not allowed"));
     }
-    let place = site.websocket_place()?;
     let upgrade = request.ext::<Upgrade>().and_then(Upgrade::take);
-    let upgrade = upgrade.ok_or_else(|| Error::bad_request("The connection cannot be upgraded"))?;
+    let (Some(upgrade), Some(guest)) = (upgrade, request.ext::<Arc<Guest>>().cloned()) else {
+        return Err(Error::bad_request("The connection cannot be upgraded"));
+    };
+    guest.become_websocket()?;
     let mut response = respond::empty(101);
     response.insert_header("Connection", "Upgrade");
     response.insert_header("Upgrade", "websocket");
     response.insert_header("Sec-WebSocket-Accept", derive_accept_key(key.as_bytes()));
-    Ok((response, upgrade, place))
+    Ok((response, upgrade, guest))
 }
 
 /// Takes the connection over from hyper once the 101 answer has been sent.
-pub(super) async fn take_over(upgrade: OnUpgrade) -> Option<Socket> {
+pub(super) async fn take_over(upgrade: OnUpgrade, guest: &Arc<Guest>) -> Option<Socket> {
     let upgraded = upgrade.await.inspect_err(|error| log::debug!("No websocket came of it: {error}")).ok()?;
     let parts = upgraded.downcast::<Io>().ok()?;
     let config = WebSocketConfig::default()
@@ -97,19 +141,33 @@ pub(super) async fn take_over(upgrade: OnUpgrade) -> Option<Socket> {
         // A message is written at once; what waits is kept in the outbox, where it is bounded.
         .write_buffer_size(0);
     let read = parts.read_buf.to_vec();
-    Some(WebSocketStream::from_partially_read(parts.io.into_inner(), read, Role::Server, Some(config)).await)
+    let stream = Metered { stream: parts.io.into_inner(), guest: guest.clone() };
+    Some(WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).await)
 }
 
-async fn serve(site: Arc<Site>, socket: Socket, identity: Identity, address: Option<std::net::IpAddr>) {
+async fn serve(
+    site: Arc<Site>,
+    socket: Socket,
+    identity: Identity,
+    address: Option<std::net::IpAddr>,
+    guest: &Guest,
+) {
     let context = &site.context;
     let (sender, receiver) = socket.split();
     let connection = match context.connections.open(Transport::Websocket, address, identity) {
         Ok(connection) => connection,
         Err(_) => return close(sender, receiver, CloseReason::SHUTDOWN).await,
     };
+    guest.set_connection(&connection);
     log::debug!("Websocket {} opened", connection.id());
     let calls = Calls::new(context.clone(), connection.clone());
-    run(sender, receiver, &connection, |message| calls.start(message)).await;
+    let received = |message: Option<Bytes>| {
+        guest.has_sent();
+        if let Some(message) = message {
+            calls.start(message);
+        }
+    };
+    smol::future::or(run(sender, receiver, &connection, received), guest.dismissed()).await;
     context.connections.remove(&connection);
     log::debug!("Websocket {} closed", connection.id());
 }
@@ -119,9 +177,9 @@ async fn run<S>(
     mut sender: WebSocketSender<S>,
     mut receiver: WebSocketReceiver<S>,
     connection: &Connection,
-    received: impl Fn(Bytes),
+    received: impl Fn(Option<Bytes>),
 ) where
-    S: futures_lite::AsyncRead + futures_lite::AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut last_heard = Instant::now();
     let mut pings = Timer::interval(PING_INTERVAL);
@@ -147,14 +205,15 @@ async fn run<S>(
             Next::Received(Some(Ok(message))) => {
                 last_heard = Instant::now();
                 match message {
-                    Message::Text(text) => received(text.into()),
-                    Message::Binary(bytes) => received(bytes),
+                    Message::Text(text) => received(Some(text.into())),
+                    Message::Binary(bytes) => received(Some(bytes)),
                     // tungstenite answers pings and closes itself
-                    _ => {}
+                    _ => received(None),
                 }
                 Ok(())
             }
             Next::Received(Some(Err(WsError::Capacity(_)))) => break TOO_LONG,
+            Next::Received(Some(Err(WsError::Io(error)))) if error.kind() == TOO_MUCH => break TOO_LONG,
             Next::Received(Some(Err(error))) => Err(error),
             Next::Received(None) => return,
         };
@@ -166,7 +225,7 @@ async fn run<S>(
     close(sender, receiver, reason).await;
 }
 
-/// A message was longer than [`MAX_MESSAGE`].
+/// A message was longer than [`MAX_MESSAGE`], or than a stranger's may be.
 const TOO_LONG: CloseReason = CloseReason { code: 1009, reason: "Message too long" };
 
 /// Says goodbye and waits a moment for the client to do the same.
@@ -175,7 +234,7 @@ pub(super) async fn close<S>(
     mut receiver: WebSocketReceiver<S>,
     reason: CloseReason,
 ) where
-    S: futures_lite::AsyncRead + futures_lite::AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin,
 {
     let frame = CloseFrame { code: CloseCode::from(reason.code), reason: reason.reason.into() };
     let goodbye = async {

@@ -1,11 +1,10 @@
 //! HTTP/1.1 on a socket: hyper reads and writes it, tide routes it, this stands between them.
 
 use std::convert::Infallible;
-use std::net::{IpAddr, TcpStream};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_io::Async;
 use http_types::{Method, Request, Response, StatusCode, Url};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -15,8 +14,10 @@ use smol_hyper::rt::{FuturesIo, SmolTimer};
 use tide::http as http_types;
 
 use super::body::{RequestBody, ResponseBody};
+use super::guests::Guest;
 use super::respond;
 use crate::api::Error;
+use crate::duplex::Stream;
 use crate::sync::lock;
 use crate::transport::stall::Unstalled;
 
@@ -34,14 +35,19 @@ pub const MAX_HEADERS: usize = 100;
 const SERVER: &str = concat!("Perigee/", env!("CARGO_PKG_VERSION"));
 
 /// A connection as it is read and written.
-pub(super) type Io = FuturesIo<Unstalled<Async<TcpStream>>>;
+pub(super) type Io = FuturesIo<Unstalled<Stream>>;
 
 /// The tide application, with what its handlers share.
 pub(super) type App<S> = tide::Server<S>;
 
-/// The peer's address, as handlers find it in a request.
+/// The peer, as handlers find it in a request.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct PeerAddress(pub(super) IpAddr);
+pub(super) struct Peer {
+    /// Its address.
+    pub(super) address: IpAddr,
+    /// Whether it came over TLS.
+    pub(super) is_secure: bool,
+}
 
 /// The right to take over the connection after a 101 answer; handlers find it in a request that asks for it.
 pub(super) struct Upgrade(Mutex<Option<OnUpgrade>>);
@@ -56,32 +62,42 @@ impl Upgrade {
 /// Serves one connection up to its end.
 pub(super) async fn serve<S: Clone + Send + Sync + 'static>(
     app: Arc<App<S>>,
-    socket: Async<TcpStream>,
-    peer: IpAddr,
+    stream: Stream,
+    peer: Peer,
+    guest: Arc<Guest>,
 ) {
     let service = service_fn(move |request| {
-        let app = app.clone();
-        async move { Ok::<_, Infallible>(answer(&app, request, peer).await) }
+        let (app, guest) = (app.clone(), guest.clone());
+        async move {
+            guest.set_busy(true);
+            let answer = answer(&app, request, peer, &guest).await;
+            guest.set_busy(false);
+            Ok::<_, Infallible>(answer)
+        }
     });
     let connection = http1::Builder::new()
         .timer(SmolTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(MAX_HEADER_SIZE)
         .max_headers(MAX_HEADERS)
-        .serve_connection(FuturesIo::new(Unstalled::new(socket)), service)
+        .serve_connection(FuturesIo::new(Unstalled::new(stream)), service)
         .with_upgrades();
     if let Err(error) = connection.await {
-        log::debug!("A connection from {peer} ended: {error}");
+        log::debug!("A connection from {} ended: {error}", peer.address);
     }
 }
 
 async fn answer<S: Clone + Send + Sync + 'static>(
     app: &App<S>,
     request: hyper::Request<Incoming>,
-    peer: IpAddr,
+    peer: Peer,
+    guest: &Arc<Guest>,
 ) -> hyper::Response<ResponseBody> {
     let response = match request_in(request, peer) {
-        Ok(request) => app.respond::<_, Response>(request).await.ok(),
+        Ok(mut request) => {
+            request.ext_mut().insert(guest.clone());
+            app.respond::<_, Response>(request).await.ok()
+        }
         Err(status) => Some(respond::error(&Error::new(status.into(), status.canonical_reason()))),
     };
     let response = response.unwrap_or_else(|| Response::new(StatusCode::InternalServerError));
@@ -89,7 +105,7 @@ async fn answer<S: Clone + Send + Sync + 'static>(
 }
 
 /// hyper's request as tide takes it, or the status for what has no meaning here: an odd verb or target.
-fn request_in(mut request: hyper::Request<Incoming>, peer: IpAddr) -> Result<Request, StatusCode> {
+fn request_in(mut request: hyper::Request<Incoming>, peer: Peer) -> Result<Request, StatusCode> {
     let method = match request.method().as_str() {
         "GET" => Method::Get,
         "HEAD" => Method::Head,
@@ -113,7 +129,7 @@ fn request_in(mut request: hyper::Request<Incoming>, peer: IpAddr) -> Result<Req
             converted.append_header(name.as_str(), value);
         }
     }
-    converted.ext_mut().insert(PeerAddress(peer));
+    converted.ext_mut().insert(peer);
     let incoming = request.into_body();
     let length = hyper::body::Body::size_hint(&incoming).exact();
     if length != Some(0) {
