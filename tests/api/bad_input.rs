@@ -131,10 +131,7 @@ fn a_batch_that_is_too_long_is_refused_as_a_whole() {
 
 #[test]
 fn more_calls_at_once_than_there_is_room_for() {
-    let setup = Setup::new();
-    let sim = Sim::start(&setup);
-    let server = setup.start();
-    server.wait_for_klippy("ready");
+    let (sim, server) = Sim::ready();
     sim.hold("gcode/script");
     let mut client = server.websocket();
     for _ in 0..3000 {
@@ -254,16 +251,7 @@ fn a_full_disk_is_said_and_keeps_what_is_there() {
         .header("Transfer-Encoding", "chunked")
         .head("x");
     http.write(head.as_bytes()).unwrap();
-    for piece in Multipart::new().file("a.gcode", &large).into_body().chunks(256 * 1024) {
-        let sent = http
-            .write(format!("{:x}\r\n", piece.len()).as_bytes())
-            .and_then(|()| http.write(piece))
-            .and_then(|()| http.write(b"\r\n"));
-        if sent.is_err() {
-            break;
-        }
-    }
-    let _ = http.write(b"0\r\n\r\n");
+    http.write_chunked(&Multipart::new().file("a.gcode", &large).into_body(), 256 * 1024);
     http.read_response(false).unwrap().error(507);
     assert_eq!(fs::read_to_string(server.data("gcodes/a.gcode")).unwrap(), "old");
     let names: Vec<_> =
@@ -292,10 +280,7 @@ fn a_full_disk_is_said_and_keeps_what_is_there() {
 
 #[test]
 fn a_client_that_never_reads_costs_little_and_delays_nobody() {
-    let setup = Setup::new();
-    let sim = Sim::start(&setup);
-    let server = setup.start();
-    server.wait_for_klippy("ready");
+    let (sim, server) = Sim::ready();
     let mut deaf = server.websocket();
     deaf.call("printer.objects.subscribe", json!({"objects": {"toolhead": null}}));
     let mut reader = server.websocket();

@@ -1,4 +1,4 @@
-//! The link to Klippy (spec behaviour.md §2): handshake, states, requests, remote methods, what goes wrong.
+//! The link to Klippy (spec behaviour.md §2): handshake, states, requests, remote methods, the bridge.
 
 use std::fs;
 use std::time::Duration;
@@ -6,16 +6,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::pattern::assert_matches;
-use crate::harness::{Perigee, Setup, WsClient, eventually};
+use crate::harness::{Perigee, Setup, eventually};
 use crate::sim::{Sim, State};
-
-fn ready() -> (Sim, Perigee) {
-    let setup = Setup::new();
-    let sim = Sim::start(&setup);
-    let server = setup.start();
-    server.wait_for_klippy("ready");
-    (sim, server)
-}
 
 #[test]
 fn the_handshake_goes_in_order() {
@@ -77,7 +69,7 @@ fn the_handshake_goes_in_order() {
 /// Who is at the other end is asked of the kernel; the simulator lives in this very process.
 #[test]
 fn klippys_process_is_known() {
-    let (_sim, server) = ready();
+    let (_sim, server) = Sim::ready();
     server.wait_for_log(&format!("process {}", std::process::id()));
 }
 
@@ -134,7 +126,7 @@ fn klippy_in_shutdown_from_the_start_is_no_news() {
 
 #[test]
 fn an_emergency_stop_is_a_shutdown_and_a_restart_ends_it() {
-    let (_sim, server) = ready();
+    let (_sim, server) = Sim::ready();
     let mut client = server.websocket();
     assert_eq!(client.call("printer.emergency_stop", Value::Null), "ok");
     assert_eq!(client.expect("notify_klippy_shutdown"), Value::Null);
@@ -150,7 +142,7 @@ fn an_emergency_stop_is_a_shutdown_and_a_restart_ends_it() {
 
 #[test]
 fn m112_is_an_emergency_stop_too() {
-    let (_sim, server) = ready();
+    let (_sim, server) = Sim::ready();
     let mut client = server.websocket();
     let _ = client.try_call("printer.gcode.script", json!({"script": "M112"}));
     client.expect("notify_klippy_shutdown");
@@ -159,7 +151,7 @@ fn m112_is_an_emergency_stop_too() {
 
 #[test]
 fn a_restart_that_cuts_the_connection_has_succeeded() {
-    let (_sim, server) = ready();
+    let (_sim, server) = Sim::ready();
     let mut client = server.websocket();
     for method in ["printer.restart", "printer.firmware_restart"] {
         assert_eq!(client.call(method, Value::Null), "ok", "{method}");
@@ -171,7 +163,7 @@ fn a_restart_that_cuts_the_connection_has_succeeded() {
 
 #[test]
 fn whatever_else_waits_when_the_connection_goes_is_told() {
-    let (sim, server) = ready();
+    let (sim, server) = Sim::ready();
     sim.mute("gcode/script");
     let mut client = server.websocket();
     let waiting = client.start("printer.gcode.script", json!({"script": "G28"}));
@@ -209,7 +201,7 @@ fn without_klippy_calls_are_refused_at_once() {
 
 #[test]
 fn endpoints_of_klippy_stay_known_when_it_goes() {
-    let (sim, server) = ready();
+    let (sim, server) = Sim::ready();
     server.get("/printer/pause_resume/cancel").expect(200);
     server.get("/printer/nothing/there").error(404);
     sim.stop();
@@ -243,7 +235,7 @@ fn endpoints_that_klippy_adds_are_offered() {
 
 #[test]
 fn answers_are_passed_on_as_they_are() {
-    let (sim, server) = ready();
+    let (sim, server) = Sim::ready();
     sim.mute("gcode/help");
     let mut client = server.websocket();
     for (answer, expected) in [
@@ -277,7 +269,7 @@ fn answers_are_passed_on_as_they_are() {
 
 #[test]
 fn numbers_of_klippy_keep_every_digit() {
-    let (sim, server) = ready();
+    let (sim, server) = Sim::ready();
     sim.mute("gcode/help");
     let mut http = server.connect();
     http.write(crate::harness::Request::get("/printer/gcode/help").head("x").as_bytes()).unwrap();
@@ -346,7 +338,7 @@ fn what_klippy_says_of_its_log_and_source_is_used() {
 
 #[test]
 fn macros_may_call_and_unknown_calls_are_logged_only() {
-    let (sim, server) = ready();
+    let (sim, server) = Sim::ready();
     sim.send(&json!({"method": "no_such_method", "params": {"a": 1}}));
     sim.send(&json!({"method": "process_gcode_response", "params": {"response": "still here"}}));
     let mut client = server.websocket();
@@ -358,7 +350,7 @@ fn macros_may_call_and_unknown_calls_are_logged_only() {
 /// What an agent offers to macros reaches it.
 #[test]
 fn an_agent_is_called_by_macros() {
-    let (sim, server) = ready();
+    let (sim, server) = Sim::ready();
     let mut agent = server.websocket();
     agent.call(
         "server.connection.identify",
@@ -480,149 +472,6 @@ fn requests_to_agents_go_there_and_back() {
     assert_eq!((error.code, &*error.message), (500, "Client Socket Disconnected"));
 }
 
-/// After something bad the link must still serve; if it was cut, it must come back.
-fn still_works(sim: &Sim, server: &Perigee, client: &mut WsClient) {
-    eventually("the link to serve", || {
-        sim.respond("alive");
-        client.try_call("printer.gcode.script", json!({"script": "M117"})).ok()
-    });
-    client.expect_where("notify_gcode_response", |params| params == &json!(["alive"]));
-    server.wait_for_klippy("ready");
-}
-
-#[test]
-fn garbage_from_klippy() {
-    let (sim, server) = ready();
-    let mut client = server.websocket();
-    for bytes in [
-        &b"\x03"[..],
-        b"\x03\x03\x03",
-        b"garbage\x03",
-        b"{\x03",
-        b"null\x03",
-        b"[]\x03",
-        b"[1,2]\x03",
-        b"17\x03",
-        b"\"text\"\x03",
-        b"\xff\xfe\x00\x03",
-        b"{}\x03",
-        b"{\"id\": 4543}\x03",
-        b"{\"id\": 4543, \"result\": {}}\x03",
-        b"{\"id\": \"text\", \"result\": {}}\x03",
-        b"{\"id\": null, \"result\": {}}\x03",
-        b"{\"id\": -1, \"error\": {\"message\": 5}}\x03",
-        b"{\"id\": [1], \"error\": null}\x03",
-        b"{\"method\": 5}\x03",
-        b"{\"method\": null, \"params\": {}}\x03",
-        b"{\"method\": \"process_status_update\"}\x03",
-        b"{\"method\": \"process_status_update\", \"params\": []}\x03",
-        b"{\"method\": \"process_status_update\", \"params\": {\"eventtime\": \"x\", \"status\": {}}}\x03",
-        b"{\"method\": \"process_status_update\", \"params\": {\"eventtime\": 1, \"status\": []}}\x03",
-        b"{\"method\": \"process_status_update\", \"params\": {\"eventtime\": 1, \"status\": {\"webhooks\": 5}}}\x03",
-        b"{\"method\": \"process_status_update\", \"params\": {\"eventtime\": 1, \"status\": {\"webhooks\": {\"state\": 5}}}}\x03",
-        b"{\"method\": \"process_status_update\", \"params\": {\"eventtime\": 1, \"status\": {\"webhooks\": {\"state\": \"strange\"}}}}\x03",
-        b"{\"method\": \"process_status_update\", \"params\": {\"eventtime\": [1], \"status\": {\"x\": null}}}\x03",
-        b"{\"method\": \"process_gcode_response\"}\x03",
-        b"{\"method\": \"process_gcode_response\", \"params\": {}}\x03",
-        b"{\"method\": \"process_gcode_response\", \"params\": {\"response\": 5}}\x03",
-        b"{\"method\": \"process_gcode_response\", \"params\": [\"x\"]}\x03",
-        b"{\"params\": {\"response\": \"x\"}}\x03",
-    ] {
-        sim.send_bytes(bytes);
-        still_works(&sim, &server, &mut client);
-    }
-    let deep = format!("{}1{}\x03", "{\"a\":".repeat(10_000), "}".repeat(10_000));
-    sim.send_bytes(deep.as_bytes());
-    still_works(&sim, &server, &mut client);
-    assert_eq!(server.info()["klippy_state"], "ready");
-}
-
-#[test]
-fn half_frames_from_klippy() {
-    let (sim, server) = ready();
-    let mut client = server.websocket();
-    // in two pieces, with no answer between them to what the server asks by itself
-    sim.controls().hang(true);
-    sim.send_bytes(b"{\"method\": \"process_gcode_response\", \"params\": {\"resp");
-    client.call("server.info", Value::Null);
-    sim.send_bytes(b"onse\": \"in two pieces\"}}\x03");
-    sim.controls().hang(false);
-    client.expect_where("notify_gcode_response", |params| params == &json!(["in two pieces"]));
-    // and one that never ends
-    sim.send_bytes(b"{\"method\": \"process_gcode_resp");
-    sim.drop_connections();
-    client.expect("notify_klippy_disconnected");
-    client.expect("notify_klippy_ready");
-    still_works(&sim, &server, &mut client);
-}
-
-#[test]
-fn a_frame_of_fifty_megabytes_from_klippy() {
-    let (sim, server) = ready();
-    let mut client = server.websocket();
-    let before = server.memory().0;
-    sim.controls().hang(true);
-    sim.send_bytes(b"{\"method\": \"process_gcode_response\", \"params\": {\"response\": \"");
-    let piece = vec![b'x'; 1 << 20];
-    for _ in 0..50 {
-        sim.send_bytes(&piece);
-    }
-    sim.send_bytes(b"\"}}\x03");
-    sim.controls().hang(false);
-    still_works(&sim, &server, &mut client);
-    let grown = server.memory().1.saturating_sub(before);
-    assert!(grown < 64 << 20, "memory grew by {grown} bytes");
-}
-
-#[test]
-fn a_klippy_that_stops_answering() {
-    let (sim, server) = ready();
-    sim.controls().hang(true);
-    let mut client = server.websocket();
-    let waiting = client.start("printer.gcode.help", Value::Null);
-    for _ in 0..20 {
-        client.call("server.info", Value::Null);
-        server.get("/server/files/list").expect(200);
-    }
-    let (_, second) = server.identified();
-    assert!(second > 0);
-    sim.controls().hang(false);
-    assert!(client.finish(waiting).is_ok());
-}
-
-#[test]
-fn a_klippy_that_never_answers_the_handshake() {
-    let setup = Setup::new();
-    let sim = Sim::start(&setup);
-    sim.controls().hang(true);
-    let mut server = setup.start();
-    eventually("the connection", || (server.info()["klippy_connected"] == true).then_some(()));
-    assert_eq!(server.info()["klippy_state"], "startup");
-    server.get("/server/info").expect(200);
-    assert_eq!(server.stop().code(), Some(0), "and the end does not wait for it");
-}
-
-#[test]
-fn more_requests_than_klippy_may_have_waiting() {
-    let (sim, server) = ready();
-    sim.mute("gcode/help");
-    let mut clients: Vec<WsClient> = (0..4).map(|_| server.websocket()).collect();
-    for client in &mut clients {
-        for _ in 0..250 {
-            client.start("printer.gcode.help", Value::Null);
-        }
-    }
-    // some of the thousand are refused at once, not all of them; notifications may come between
-    let refused = clients.iter_mut().any(|client| {
-        std::iter::from_fn(|| client.next_within(Duration::from_millis(500)))
-            .any(|answer| answer["error"]["code"] == 503)
-    });
-    assert!(refused);
-    sim.restore("gcode/help");
-    sim.drop_connections();
-    eventually("room again", || server.websocket().try_call("printer.gcode.help", Value::Null).ok());
-}
-
 #[test]
 fn a_socket_that_appears_late_or_again_is_found() {
     let setup = Setup::new();
@@ -644,7 +493,7 @@ fn a_socket_that_appears_late_or_again_is_found() {
 /// Klippy reports each change once to a connection, and the answer to a subscription counts.
 #[test]
 fn a_shutdown_within_the_answer_to_a_subscription_is_a_shutdown() {
-    let (sim, server) = ready();
+    let (sim, server) = Sim::ready();
     let mut client = server.websocket();
     // the server's own subscriptions are through
     eventually("temperatures", || {
@@ -662,7 +511,7 @@ fn a_shutdown_within_the_answer_to_a_subscription_is_a_shutdown() {
 
 #[test]
 fn the_bridge_carries_klippys_own_protocol() {
-    let (sim, server) = ready();
+    let (sim, server) = Sim::ready();
     let mut bridge = server.try_websocket("/klippysocket").unwrap_or_else(|refusal| panic!("{refusal:?}"));
     bridge.send_text(r#"{"id": "mine", "method": "info", "params": {}}"#);
     let answer = bridge.answer();

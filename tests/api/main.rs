@@ -28,6 +28,7 @@ mod files;
 mod history;
 mod job_queue;
 mod klippy_link;
+mod klippy_trouble;
 #[cfg(feature = "ldap")]
 mod ldap;
 mod limits;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 pub use perigee::demo::klippy::State;
 
-use crate::harness::{Setup, eventually};
+use crate::harness::{Perigee, Setup, eventually};
 
 /// How long an answer that is held back waits.
 const HELD: Duration = Duration::from_millis(1500);
@@ -28,6 +28,15 @@ impl Sim {
     /// A printer at the place where this server will look for it, ready at once.
     pub fn start(setup: &Setup) -> Self {
         Self::start_with(setup, |_| {})
+    }
+
+    /// A printer and a server that has found it ready.
+    pub fn ready() -> (Self, Perigee) {
+        let setup = Setup::new();
+        let sim = Self::start(&setup);
+        let server = setup.start();
+        server.wait_for_klippy("ready");
+        (sim, server)
     }
 
     pub fn start_with(setup: &Setup, change: impl FnOnce(&mut Options)) -> Self {

@@ -365,16 +365,7 @@ fn the_largest_upload_is_configured() {
         .header("Transfer-Encoding", "chunked")
         .head("x");
     http.write(head.as_bytes()).unwrap();
-    for piece in large.into_body().chunks(100_000) {
-        let written = http
-            .write(format!("{:x}\r\n", piece.len()).as_bytes())
-            .and_then(|()| http.write(piece))
-            .and_then(|()| http.write(b"\r\n"));
-        if written.is_err() {
-            break;
-        }
-    }
-    let _ = http.write(b"0\r\n\r\n");
+    http.write_chunked(&large.into_body(), 100_000);
     http.read_response(false).unwrap().error(413);
     assert!(!server.data("gcodes/large.gcode").exists());
     expect_only(&server, "gcodes", &["fits.gcode", ".thumbs"]);

@@ -256,10 +256,7 @@ fn a_ping_is_answered_and_the_server_pings_too() {
 
 #[test]
 fn a_slow_call_does_not_hold_up_the_next() {
-    let setup = Setup::new();
-    let sim = Sim::start(&setup);
-    let server = setup.start();
-    server.wait_for_klippy("ready");
+    let (sim, server) = Sim::ready();
     sim.hold("gcode/script");
     let mut client = server.websocket();
     let slow = client.start("printer.gcode.script", json!({"script": "M117 G28"}));
@@ -316,10 +313,7 @@ fn bytes_sent_with_the_request_are_not_lost() {
 
 #[test]
 fn answers_and_notifications_keep_their_order() {
-    let setup = Setup::new();
-    let sim = Sim::start(&setup);
-    let server = setup.start();
-    server.wait_for_klippy("ready");
+    let (sim, server) = Sim::ready();
     let mut client = server.websocket();
     client.settle();
     for n in 0..200 {

@@ -174,6 +174,18 @@ impl Http {
         self.read_response(request.method == "HEAD").map_err(|error| written.err().unwrap_or(error))
     }
 
+    /// Sends a body in chunks of this size, up to where the server takes no more.
+    pub fn write_chunked(&mut self, body: &[u8], size: usize) {
+        let end: &[u8] = &[];
+        for piece in body.chunks(size).chain([end]) {
+            let head = format!("{:x}\r\n", piece.len());
+            let sent = [head.as_bytes(), piece, b"\r\n"].into_iter().try_for_each(|part| self.write(part));
+            if sent.is_err() {
+                return;
+            }
+        }
+    }
+
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
     }
