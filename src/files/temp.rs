@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 /// How the name of everything unfinished begins. Such names are neither listed nor watched.
@@ -46,10 +47,14 @@ enum Locked {
 }
 
 impl Locked {
-    fn new(file: File) -> Self {
+    /// Locks what was just made. `AlreadyExists` if a [`sweep_entry`] was there first, for which it looks like a leftover
+    /// until it is locked: it is gone, or will be at once.
+    fn new(file: File) -> io::Result<Self> {
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(locked) => Self::Yes(locked),
-            Err((file, _)) => Self::No(file),
+            Ok(locked) if locked.metadata()?.nlink() == 0 => Err(io::ErrorKind::AlreadyExists.into()),
+            Ok(locked) => Ok(Self::Yes(locked)),
+            Err((_, Errno::EWOULDBLOCK)) => Err(io::ErrorKind::AlreadyExists.into()),
+            Err((file, _)) => Ok(Self::No(file)),
         }
     }
 
@@ -104,9 +109,10 @@ impl Drop for Unfinished {
 impl TempFile {
     /// Makes an empty file in `directory`, for reading and writing.
     pub(super) fn create_in(directory: &Path) -> io::Result<Self> {
-        let open = |path: &Path| OpenOptions::new().read(true).write(true).create_new(true).open(path);
-        let (name, file) = Unfinished::create(directory, open)?;
-        Ok(Self { file: Locked::new(file), name })
+        let (name, file) = Unfinished::create(directory, |path| {
+            Locked::new(OpenOptions::new().read(true).write(true).create_new(true).open(path)?)
+        })?;
+        Ok(Self { file, name })
     }
 
     /// The file.
@@ -161,8 +167,14 @@ impl TempFile {
 impl TempDir {
     /// Makes an empty directory in `directory`.
     pub(super) fn create_in(directory: &Path) -> io::Result<Self> {
-        let (name, ()) = Unfinished::create(directory, |path| fs::create_dir(path))?;
-        let lock = Locked::new(File::open(&name.path)?);
+        let (name, lock) = Unfinished::create(directory, |path| {
+            fs::create_dir(path)?;
+            let swept = |error: io::Error| match error.kind() {
+                io::ErrorKind::NotFound => io::ErrorKind::AlreadyExists.into(),
+                _ => error,
+            };
+            Locked::new(File::open(path).map_err(swept)?)
+        })?;
         Ok(Self { lock, name })
     }
 
@@ -184,7 +196,7 @@ impl TempDir {
 /// locked, and stays.
 pub(super) fn sweep_entry(path: &Path) {
     let Ok(file) = File::open(path) else { return };
-    if matches!(Locked::new(file), Locked::Yes(_)) {
+    if let Ok(Locked::Yes(_still)) = Locked::new(file) {
         log::info!("removing {}, which an interrupted transfer left", path.display());
         remove(path);
     }
@@ -229,6 +241,7 @@ fn remove(path: &Path) {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::sync::atomic::AtomicBool;
 
     use super::*;
 
@@ -286,5 +299,25 @@ mod tests {
         assert!(!stale.exists() && !stale_dir.exists());
         used_dir.become_dir(&dir.path().join("d")).unwrap();
         assert!(dir.path().join("d").is_dir());
+    }
+
+    #[test]
+    fn sweeping_spares_what_is_just_being_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    sweep_directory(dir.path());
+                }
+            });
+            let made = || -> io::Result<bool> {
+                let (file, made) = (TempFile::create_in(dir.path())?, TempDir::create_in(dir.path())?);
+                Ok(file.path().exists() && made.path().exists())
+            };
+            let spared = (0..2_000).all(|_| made().is_ok_and(|exists| exists));
+            done.store(true, Ordering::Relaxed);
+            assert!(spared);
+        });
     }
 }
