@@ -155,17 +155,18 @@ async fn make_call(endpoint: &Endpoint, request: &mut Request) -> Result<crate::
     if request.method() != http_types::Method::Get || endpoint.role > Role::ReadOnly {
         refuse_foreign_pages(request, identity)?;
     }
-    let tail = tail(request)?;
-    if let Some(folder) = endpoint.path.strip_suffix('*')
-        && let path = format!("{folder}{tail}")
-        && request.state().context.table.endpoints().any(|other| other.path == path)
-    {
-        // it is another endpoint's path, which does not take this verb
-        return Err(Error::method_not_allowed("Method Not Allowed"));
+    let mut rest = String::new();
+    if let Some(folder) = endpoint.path.strip_suffix('*') {
+        rest = tail(request)?;
+        let path = format!("{folder}{rest}");
+        if request.state().context.table.endpoints().any(|other| other.path == path) {
+            // it is another endpoint's path, which does not take this verb
+            return Err(Error::method_not_allowed("Method Not Allowed"));
+        }
     }
     let params = read_arguments(endpoint, request).await?;
     let caller = request.state().caller(request, Transport::Http);
-    endpoint.call(Call { caller, params, tail }).await
+    endpoint.call(Call { caller, params, tail: rest }).await
 }
 
 /// What the path holds in place of the `*` of its route, decoded.
