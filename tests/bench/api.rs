@@ -111,6 +111,16 @@ fn processor_time(server: &Perigee) -> Duration {
     Duration::from_nanos(used.sum())
 }
 
+/// How often threads of the server have gone to sleep so far. Unlike time, this is the same on every machine.
+fn sleeps(server: &Perigee) -> u64 {
+    let threads = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+    let counts = threads.flatten().filter_map(|thread| {
+        let text = fs::read_to_string(thread.path().join("status")).ok()?;
+        text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")?.trim().parse::<u64>().ok())
+    });
+    counts.sum()
+}
+
 /// The part of one core that the server uses while this runs, in per cent.
 fn share(server: &Perigee, run: impl FnOnce()) -> f64 {
     let (begun, before) = (Instant::now(), processor_time(server));
@@ -145,9 +155,12 @@ fn start() {
 fn idle() {
     let (_sim, server) = printer(|setup| setup);
     std::thread::sleep(Duration::from_secs(2));
+    let before = sleeps(&server);
     let used = share(&server, || std::thread::sleep(WATCH));
+    let woken = sleeps(&server).saturating_sub(before) as f64 / WATCH.as_secs_f64();
     row("idle: memory, Klippy ready", mib(server.memory().0), "4.0 MiB (full), 2.5 MiB (minimal)");
     row("idle: processor", format!("{used:.3} %"), "0.1 %");
+    row("idle: threads woken", format!("{woken:.1} /s"), "");
 }
 
 fn fan_out() {
