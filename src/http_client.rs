@@ -1,7 +1,7 @@
 //! Requests to other HTTP servers, on the blocking pool. Floor 1.
 //!
 //! Feature `http_client`; with feature `https` also over TLS, trusting the certificate authorities of Mozilla's
-//! list. Each request opens a connection of its own and keeps nothing afterwards: requests are rare, and an idle
+//! list, or those in the file that the environment variable `SSL_CERT_FILE` names, as OpenSSL's programs do. Each request opens a connection of its own and keeps nothing afterwards: requests are rare, and an idle
 //! TLS connection costs more memory than a board should spend on it.
 
 use std::fmt;
@@ -80,7 +80,10 @@ impl Get {
     }
 
     fn run(self) -> Result<Answer, Error> {
-        let config = ureq::Agent::config_builder()
+        let config = ureq::Agent::config_builder();
+        #[cfg(feature = "https")]
+        let config = config.tls_config(authorities::config()?);
+        let config = config
             .timeout_global(Some(self.timeout))
             .http_status_as_error(false)
             .max_redirects(MAX_REDIRECTS)
@@ -99,6 +102,44 @@ impl Get {
             limit => response.body_mut().with_config().limit(limit + 1).read_to_vec()?,
         };
         Ok(Answer { status: response.status().as_u16(), etag, body })
+    }
+}
+
+#[cfg(feature = "https")]
+mod authorities {
+    //! Whose signatures are trusted.
+
+    use std::ffi::OsStr;
+    use std::fs;
+    use std::io;
+
+    use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+
+    /// Names a file with certificates in PEM form.
+    const VARIABLE: &str = "SSL_CERT_FILE";
+
+    pub(super) fn config() -> Result<TlsConfig, super::Error> {
+        let roots = match std::env::var_os(VARIABLE) {
+            Some(path) if !path.is_empty() => in_file(&path).map_err(|error| {
+                super::Error(format!("{} (named by {VARIABLE}): {error}", path.display()))
+            })?,
+            _ => RootCerts::WebPki,
+        };
+        Ok(TlsConfig::builder().root_certs(roots).build())
+    }
+
+    fn in_file(path: &OsStr) -> io::Result<RootCerts> {
+        let text = fs::read(path)?;
+        let certificates: Vec<_> = parse_pem(&text)
+            .filter_map(|item| match item {
+                Ok(PemItem::Certificate(certificate)) => Some(certificate),
+                _ => None,
+            })
+            .collect();
+        if certificates.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "there is no certificate in it"));
+        }
+        Ok(RootCerts::new_with_certs(&certificates))
     }
 }
 

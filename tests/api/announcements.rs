@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 
 use crate::harness::pattern::assert_matches;
 use crate::harness::server::binary;
-use crate::harness::{Perigee, Setup, eventually};
+use crate::harness::{Perigee, Setup, TempDir, eventually};
+#[cfg(feature = "tls")]
+use crate::tls::write_pair;
 
 fn feed(prefix: &str, numbers: &[u32]) -> String {
     let item = |number: &u32| {
@@ -34,12 +36,21 @@ struct Feeds {
 
 impl Feeds {
     fn start(answers: impl Fn(&str, &str) -> String + Send + 'static) -> Self {
+        Self::start_over("http", |stream| stream, answers)
+    }
+
+    /// As [`start`](Self::start), with what `wrap` makes of a connection.
+    fn start_over<S: Read + Write>(
+        scheme: &str,
+        wrap: impl Fn(TcpStream) -> S + Send + 'static,
+        answers: impl Fn(&str, &str) -> String + Send + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let url = format!("{scheme}://{}", listener.local_addr().unwrap());
         let requests = Arc::<Mutex<Vec<String>>>::default();
         let seen = requests.clone();
         std::thread::spawn(move || {
-            for mut stream in listener.incoming().flatten() {
+            for mut stream in listener.incoming().flatten().map(wrap) {
                 let mut request = Vec::new();
                 let mut bytes = [0; 1024];
                 while !request.ends_with(b"\r\n\r\n") {
@@ -47,6 +58,9 @@ impl Feeds {
                         Ok(read) if read > 0 => request.extend_from_slice(&bytes[..read]),
                         _ => break,
                     }
+                }
+                if request.is_empty() {
+                    continue;
                 }
                 let request = String::from_utf8_lossy(&request).into_owned();
                 let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
@@ -149,6 +163,46 @@ fn what_is_no_feed_costs_little() {
     assert_matches(&updated, &json!({"entries": [], "modified": false}));
     let grown = server.memory().1.saturating_sub(before);
     assert!(grown < 8 << 20, "memory grew by {grown} bytes");
+}
+
+/// News come over TLS, from those alone who can be trusted.
+#[cfg(feature = "tls")]
+#[test]
+fn news_come_over_tls() {
+    use futures_rustls::pki_types::pem::PemObject;
+    use futures_rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use futures_rustls::rustls::crypto::ring::default_provider;
+    use futures_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+    let (trusted, stranger) = (TempDir::new(), TempDir::new());
+    for folder in [&trusted, &stranger] {
+        write_pair(folder.path(), "127.0.0.1");
+    }
+    let cert = trusted.join("moonraker.cert");
+    let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![CertificateDer::from_pem_file(&cert).unwrap()],
+            PrivateKeyDer::from_pem_file(trusted.join("moonraker.key")).unwrap(),
+        );
+    let config = Arc::new(config.unwrap());
+    let encrypt = move |stream| StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), stream);
+    let feeds = Feeds::start_over("https", encrypt, |path, _| match path {
+        "/mainsail.xml" => ok(&feed("org/mainsail", &[2])),
+        _ => NOT_FOUND.to_owned(),
+    });
+    let server = feeds.setup().env("SSL_CERT_FILE", &*cert).start();
+    eventually("the news", || (ids(&server, "") == ["org/mainsail/2"]).then_some(()));
+
+    let asked = feeds.count("/moonraker.xml");
+    let authorities = [stranger.join("moonraker.cert"), stranger.join("moonraker.key"), "".into()];
+    let servers = authorities.map(|file| feeds.setup().env("SSL_CERT_FILE", file).start());
+    for server in &servers {
+        server.wait_for_log("'moonraker' could not be had");
+    }
+    assert_eq!(feeds.count("/moonraker.xml"), asked);
 }
 
 #[test]

@@ -48,7 +48,8 @@ fn get(server: &Perigee, name: &str, trusted: &Path, target: &str) -> io::Result
     Ok(answer)
 }
 
-fn write_pair(folder: &Path, name: &str) {
+/// Writes a certificate, signed by itself, and its key, with the names that the server expects.
+pub fn write_pair(folder: &Path, name: &str) {
     let key = KeyPair::generate().unwrap();
     let cert = CertificateParams::new(vec![name.to_owned()]).unwrap().self_signed(&key).unwrap();
     std::fs::create_dir_all(folder).unwrap();

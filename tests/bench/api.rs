@@ -116,7 +116,8 @@ fn sleeps(server: &Perigee) -> u64 {
     let threads = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
     let counts = threads.flatten().filter_map(|thread| {
         let text = fs::read_to_string(thread.path().join("status")).ok()?;
-        text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")?.trim().parse::<u64>().ok())
+        text.lines()
+            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")?.trim().parse::<u64>().ok())
     });
     counts.sum()
 }
