@@ -1,7 +1,7 @@
 //! A file that was received whole on its way to its place: out of its package, with its objects defined.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Seek};
 use std::path::Path;
 
 use super::action::{Action, FileAction};
@@ -9,50 +9,22 @@ use super::download::open_regular;
 use super::list::GCODES;
 use super::ops::Job;
 use super::path::{RootPath, is_gcode, is_package};
+use super::reading::{Found, Read};
 use super::roots::{Place, failed};
 use super::temp::{self, TempFile};
 use super::transfer::file_target;
 use super::upload::too_large;
 use crate::api::{Error, Result};
+use crate::gcode::Scan;
+use crate::gcode::objects::{self, Objects};
 use crate::gcode::package::{self, Package, model_name};
-use crate::gcode::{Scan, Scanner, objects};
-
-/// Writes G-code to a file and reads its metadata as it passes.
-struct Scanned<'f> {
-    file: &'f File,
-    scanner: Scanner,
-}
-
-impl<'f> Scanned<'f> {
-    fn new(file: &'f File) -> Self {
-        Self { file, scanner: Scanner::new() }
-    }
-
-    /// What was found; nothing if the end of the file cannot be read.
-    fn finish(self) -> Option<Scan> {
-        let mut file = self.file;
-        self.scanner.finish(&mut file).ok()
-    }
-}
-
-impl Write for Scanned<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.file.write(bytes)?;
-        self.scanner.feed(bytes.get(..count).unwrap_or_default());
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
 
 /// A file that was received whole and has no place yet.
 #[derive(Debug)]
 pub(super) struct Received {
     pub(super) temp: TempFile,
-    /// What its metadata is, if it was read on the way.
-    pub(super) scan: Option<Scan>,
+    /// What it is, if it was read on the way.
+    pub(super) found: Option<Found>,
 }
 
 /// A file that took its place.
@@ -72,14 +44,9 @@ impl Received {
         if ready.at.root != GCODES {
             return Ok(ready);
         }
-        if ready.at.path.name().is_some_and(is_package) {
-            ready.unpack(limit)?;
-        } else {
-            ready.scan = self.scan;
-        }
-        if objects && ready.at.path.name().is_some_and(is_gcode) {
-            ready.define_objects()?;
-        }
+        let is_package = ready.at.path.name().is_some_and(is_package);
+        let found = if is_package { Some(ready.unpack(limit, objects)?) } else { self.found };
+        ready.take(found, objects)?;
         Ok(ready)
     }
 }
@@ -92,22 +59,29 @@ pub(super) struct Ready {
 }
 
 impl Ready {
-    fn unpack(&mut self, limit: u64) -> Result<()> {
-        (self.temp, self.scan) = unpack(self.temp.file(), self.directory(), limit)?;
+    fn unpack(&mut self, limit: u64, objects: bool) -> Result<Found> {
+        let (temp, found) = unpack(self.temp.file(), self.directory(), limit, objects)?;
+        self.temp = temp;
         if let (Some(parent), Some(name)) = (self.at.path.parent(), self.at.path.name().and_then(model_name))
         {
             self.at.path = parent.child(&name);
         }
-        Ok(())
+        Ok(found)
     }
 
-    fn define_objects(&mut self) -> Result<()> {
-        let defined = define_objects(self.temp.file(), self.directory());
-        let defined = defined.map_err(|error| failed("define objects in", &self.at.to_string(), error))?;
-        if let Some(temp) = defined {
-            // the marks tell nothing new of the file, but its length and places in it changed
-            self.temp = temp;
-            self.scan = None;
+    /// Takes over what was found in G-code, and defines its objects if that is wanted.
+    fn take(&mut self, found: Option<Found>, objects: bool) -> Result<()> {
+        let error = |error| failed("define objects in", &self.at.to_string(), error);
+        let is_gcode = self.at.path.name().is_some_and(is_gcode);
+        let (objects, scan) = match found {
+            Some(found) => (found.objects, found.scan),
+            None if objects && is_gcode => (objects::survey(&mut self.temp.file()).map_err(error)?, None),
+            None => (None, None),
+        };
+        self.scan = scan;
+        if let Some(objects) = objects.filter(|_| is_gcode) {
+            let defined = define_objects(&objects, self.temp.file(), self.directory());
+            (self.temp, self.scan) = defined.map_err(error)?;
         }
         Ok(())
     }
@@ -133,9 +107,9 @@ impl Ready {
     }
 }
 
-/// Takes the G-code out of a package, into a new file in `directory`, and reads its metadata on the way. The picture of
-/// the package is among those of the metadata. Blocking.
-fn unpack(package: &File, directory: &Path, limit: u64) -> Result<(TempFile, Option<Scan>)> {
+/// Takes the G-code out of a package, into a new file in `directory`, and reads it on the way. The picture of the package
+/// is among those of the metadata. Blocking.
+fn unpack(package: &File, directory: &Path, limit: u64, objects: bool) -> Result<(TempFile, Found)> {
     let refused = |error: package::Error| match error {
         package::Error::Io(error) => failed("unpack", "the package", error),
         package::Error::TooLarge => too_large(limit),
@@ -143,35 +117,42 @@ fn unpack(package: &File, directory: &Path, limit: u64) -> Result<(TempFile, Opt
     };
     let mut package = Package::open(package).map_err(refused)?;
     let temp = TempFile::create_in(directory).map_err(|error| failed("unpack", "the package", error))?;
-    let mut scanned = Scanned::new(temp.file());
-    package.extract_model(&mut scanned, limit).map_err(refused)?;
-    let mut scan = scanned.finish();
-    if let Some(scan) = &mut scan {
+    let mut read = Read::new(temp.file(), objects);
+    package.extract_model(&mut read, limit).map_err(refused)?;
+    let mut found = read.finish();
+    if let Some(scan) = &mut found.scan {
         scan.thumbnails.extend(package.thumbnail());
     }
+    Ok((temp, found))
+}
+
+/// A file with its objects defined, as a new file in `directory`, and what its metadata is now. Blocking.
+fn define_objects(
+    objects: &Objects,
+    mut file: &File,
+    directory: &Path,
+) -> io::Result<(TempFile, Option<Scan>)> {
+    let temp = TempFile::create_in(directory)?;
+    let mut output = io::BufWriter::new(Read::new(temp.file(), false));
+    file.rewind()?;
+    objects.rewrite(&mut file, &mut output)?;
+    let read = output.into_inner().map_err(io::IntoInnerError::into_error)?;
+    let scan = read.finish().scan;
     Ok((temp, scan))
 }
 
-/// The file with its objects defined, if it has any that are not, as a new file in `directory`. Blocking.
-fn define_objects(mut file: &File, directory: &Path) -> io::Result<Option<TempFile>> {
-    let temp = TempFile::create_in(directory)?;
-    let mut output = io::BufWriter::new(temp.file());
-    let changed = objects::process(&mut file, &mut output)?;
-    output.flush()?;
-    drop(output);
-    Ok(changed.then_some(temp))
-}
-
 /// Replaces a package in the gcodes root by the G-code in it. Blocking, one at a time.
-pub(super) fn unpack_in_place(job: &Job, at: &RootPath, limit: u64) -> Result<Placed> {
+pub(super) fn unpack_in_place(job: &Job, at: &RootPath, limit: u64, objects: bool) -> Result<Placed> {
     let source = job.writable(at, 400)?;
     let package = source.to_write()?;
     let directory = package.parent().unwrap_or(Path::new("/"));
     let file = open_regular(&package).map_err(|error| failed("open", &source.display(), error))?;
-    let (temp, scan) = unpack(&file, directory, limit)?;
+    let (temp, found) = unpack(&file, directory, limit, objects)?;
     let name = at.path.name().and_then(model_name).unwrap_or_default();
     let path = at.path.parent().unwrap_or_default().child(&name);
-    let placed = Ready { temp, at: RootPath { root: at.root.clone(), path }, scan }.place(job)?;
+    let mut ready = Ready { temp, at: RootPath { root: at.root.clone(), path }, scan: None };
+    ready.take(Some(found), objects)?;
+    let placed = ready.place(job)?;
     job.claim.add(&package);
     fs::remove_file(&package).map_err(|error| failed("remove", &source.display(), error))?;
     Ok(placed)
@@ -185,7 +166,8 @@ pub(super) fn define_objects_in_place(job: &Job, at: &RootPath, kind: Action) ->
     let directory = target.parent().unwrap_or(Path::new("/"));
     let error = |error| failed("define objects in", &place.display(), error);
     let file = open_regular(&target).map_err(error)?;
-    let Some(temp) = define_objects(&file, directory).map_err(error)? else { return Ok(None) };
+    let Some(objects) = objects::survey(&mut &file).map_err(error)? else { return Ok(None) };
+    let (temp, _) = define_objects(&objects, &file, directory).map_err(error)?;
     job.claim.add(&target);
     temp.resemble(&target);
     temp.replace(&target).map_err(error)?;

@@ -70,7 +70,8 @@ impl Files {
                 && action.item.root == GCODES
                 && is_gcode(&action.item.path)
             {
-                prepared.push(self.define_objects(&action).await.unwrap_or(action));
+                let defined = self.define_objects(&action.item.path, action.action).await;
+                prepared.push(defined.unwrap_or(action));
             } else {
                 prepared.push(action);
             }
@@ -80,19 +81,18 @@ impl Files {
 
     /// Replaces a package by the G-code in it.
     async fn unpack_dropped(&self, path: &str) -> Option<FileAction> {
-        let limit = self.0.setup.max_upload;
+        let (limit, objects) = (self.0.setup.max_upload, self.0.setup.define_objects);
         let at = RootPath { root: GCODES.to_owned(), path: RelPath::parse(path).ok()? };
         let shown = at.to_string();
-        let placed = self.exclusive(move |job| arrival::unpack_in_place(job, &at, limit)).await;
+        let placed = self.exclusive(move |job| arrival::unpack_in_place(job, &at, limit, objects)).await;
         let placed = placed.inspect_err(|error| log::warn!("'{shown}' stays a package: {error}")).ok()?;
         self.read_upload(&placed.action.item, placed.scan).await;
         Some(placed.action)
     }
 
     /// Rewrites a file with its objects defined, if it has any that are not. Returns what to tell then.
-    async fn define_objects(&self, action: &FileAction) -> Option<FileAction> {
-        let at = RootPath { root: GCODES.to_owned(), path: RelPath::parse(&action.item.path).ok()? };
-        let kind = action.action;
+    pub(super) async fn define_objects(&self, path: &str, kind: Action) -> Option<FileAction> {
+        let at = RootPath { root: GCODES.to_owned(), path: RelPath::parse(path).ok()? };
         let shown = at.to_string();
         let defined = self.exclusive(move |job| arrival::define_objects_in_place(job, &at, kind)).await;
         defined.inspect_err(|error| log::info!("no objects are defined in '{shown}': {error}")).ok()?

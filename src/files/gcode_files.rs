@@ -1,6 +1,6 @@
 //! The file manager's answers about G-code: metadata and thumbnails.
 
-use super::action::Item;
+use super::action::{Action, Item};
 use super::list::GCODES;
 use super::metadata::{Again, ThumbnailInfo, filename};
 use super::path::{RelPath, is_gcode};
@@ -22,7 +22,7 @@ impl Files {
     }
 
     /// `server.files.metascan`: as [`metadata`](Self::metadata), but the file is read in any case, and what was
-    /// known of it is forgotten.
+    /// known of it is forgotten. Its objects are defined if that is wanted of uploads.
     ///
     /// # Errors
     /// 404 when there is no such file, 400 when it is no G-code, 500 when it cannot be read.
@@ -30,6 +30,11 @@ impl Files {
         let path = RelPath::parse(path)?;
         if !path.name().is_some_and(is_gcode) {
             return Err(Error::bad_request(format!("'{path}' is not a G-code file")));
+        }
+        if self.0.setup.define_objects
+            && let Some(action) = self.define_objects(&path.to_string(), Action::ModifyFile).await
+        {
+            drop(self.notice(vec![action]));
         }
         let record = self.0.metadata.refresh(&self.0.roots.now(), &path, Again::Afresh, None).await?;
         Ok(filename(&record, &path))

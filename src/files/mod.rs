@@ -18,6 +18,7 @@ mod notice;
 mod ops;
 mod path;
 mod range;
+mod reading;
 pub mod rights;
 mod roots;
 mod temp;
@@ -259,9 +260,10 @@ impl Files {
     /// # Errors
     /// 400 when nothing can be written, 413 when it is too large, 507 when the disk is too full.
     pub async fn begin_upload(&self, target: &UploadTarget, size: Option<u64>) -> Result<Upload> {
-        let (policy, limit) = (self.0.roots.now(), self.0.setup.max_upload);
+        let (policy, setup) = (self.0.roots.now(), &self.0.setup);
+        let (limit, objects) = (setup.max_upload, setup.define_objects);
         let target = target.clone();
-        unblock(move || Upload::begin(&policy, &target, size, limit)).await
+        unblock(move || Upload::begin(&policy, &target, size, limit, objects)).await
     }
 
     /// Gives a received file its place.

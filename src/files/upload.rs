@@ -14,10 +14,10 @@ use sha2::{Digest, Sha256};
 use super::arrival::Received;
 use super::list::{GCODES, disk_usage};
 use super::path::{RelPath, RootPath, check_new_name, is_gcode, is_package};
+use super::reading::Reading;
 use super::roots::{Level, Policy, Root, failed};
 use super::temp::TempFile;
 use crate::api::{Error, Result};
-use crate::gcode::{Scan, Scanner};
 use crate::tasks::{Blocking, unblock};
 
 /// Bytes that are collected before they are written. One such buffer fills while another is being written, so
@@ -76,16 +76,18 @@ enum State {
 struct Sink {
     temp: TempFile,
     hash: Option<Sha256>,
-    scanner: Option<Scanner>,
+    reading: Option<Reading>,
 }
 
 impl Upload {
-    /// Makes the hidden file. `target` is what is known so far, `size` the most that can come. Blocking.
+    /// Makes the hidden file. `target` is what is known so far, `size` the most that can come, and `objects` says whether
+    /// to look for them. Blocking.
     pub(super) fn begin(
         policy: &Policy,
         target: &UploadTarget,
         size: Option<u64>,
         limit: u64,
+        objects: bool,
     ) -> Result<Self> {
         if !policy.writes_allowed() {
             return Err(Error::bad_request("File write access is disabled, see the server's warnings"));
@@ -105,7 +107,7 @@ impl Upload {
         // A checksum that comes after the content has the file read once more at the end.
         let hash = target.checksum.as_ref().map(|_| Sha256::new());
         let is_read = root.name == GCODES && is_gcode(&target.filename) && !is_package(&target.filename);
-        let sink = Box::new(Sink { temp, hash, scanner: is_read.then(Scanner::new) });
+        let sink = Box::new(Sink { temp, hash, reading: is_read.then(|| Reading::new(objects)) });
         Ok(Self {
             buffer: Vec::new(),
             state: State::Idle(sink, Vec::new()),
@@ -204,9 +206,9 @@ impl Upload {
                     ));
                 }
             }
-            let scan = sink.scan();
+            let found = sink.reading.map(|reading| reading.finish(sink.temp.file()));
             sink.temp.file().sync_all().map_err(error)?;
-            Ok(Received { temp: sink.temp, scan })
+            Ok(Received { temp: sink.temp, found })
         })
         .await
     }
@@ -222,17 +224,11 @@ impl Sink {
         if let Some(hash) = &mut self.hash {
             hash.update(&buffer);
         }
-        if let Some(scanner) = &mut self.scanner {
-            scanner.feed(&buffer);
+        if let Some(reading) = &mut self.reading {
+            reading.feed(&buffer);
         }
         buffer.clear();
         Ok((self, buffer))
-    }
-
-    /// What the metadata is, if it was read as it passed.
-    fn scan(&mut self) -> Option<Scan> {
-        let mut file = self.temp.file();
-        self.scanner.take()?.finish(&mut file).ok()
     }
 
     /// SHA-256 of all that was written, hexadecimal.

@@ -34,6 +34,7 @@ mod ldap;
 mod limits;
 mod moving;
 mod notifications;
+mod objects;
 mod printer;
 mod restart;
 mod stores;

@@ -432,7 +432,7 @@ fn the_permissions_of_a_new_file_let_klipper_read_it() {
 }
 
 /// An Ultimaker package, as Cura uploads one.
-fn package(gcode: &[u8]) -> Vec<u8> {
+pub fn package(gcode: &[u8]) -> Vec<u8> {
     use zip::write::SimpleFileOptions;
     let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for (name, content) in [("/3D/model.gcode", gcode), ("/Metadata/other.json", b"{}")] {

@@ -11,7 +11,7 @@ mod marks;
 mod rewrite;
 mod survey;
 
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, Write};
 
 pub use survey::{Objects, Survey};
 
@@ -39,16 +39,24 @@ const CHUNK: usize = 64 << 10;
 /// # Errors
 /// Those of `input` and `output`; `output` is then incomplete.
 pub fn process<R: Read + Seek, W: Write>(input: &mut R, output: &mut W) -> io::Result<bool> {
+    let Some(objects) = survey(input)? else { return Ok(false) };
+    input.rewind()?;
+    objects.rewrite(input, output)?;
+    Ok(true)
+}
+
+/// The objects of a file, if it marks any and has no definitions yet.
+///
+/// # Errors
+/// Those of `input`.
+pub fn survey<R: Read + Seek>(input: &mut R) -> io::Result<Option<Objects>> {
     let mut survey = Survey::new();
-    input.seek(SeekFrom::Start(0))?;
+    input.rewind()?;
     for_each_chunk(input, |chunk| {
         survey.feed(chunk);
         Ok(())
     })?;
-    let Some(objects) = survey.finish() else { return Ok(false) };
-    input.seek(SeekFrom::Start(0))?;
-    objects.rewrite(input, output)?;
-    Ok(true)
+    Ok(survey.finish())
 }
 
 /// Gives everything from `input` to `take`, piece by piece.
