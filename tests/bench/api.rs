@@ -16,8 +16,8 @@ mod harness;
 mod sim;
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -30,12 +30,18 @@ use perigee::storage::history::{JobRecord, Total, put_job, put_total};
 use perigee::storage::{Options, Storage};
 use sim::Sim;
 
+/// The argument with which this program is the server that [`bare`] describes.
+const BARE: &str = "--bare-server";
+
 /// How long processor time is watched.
 const WATCH: Duration = Duration::from_secs(20);
 /// Size of the file that goes up and down.
 const LARGE: usize = 200 << 20;
 
 fn main() {
+    if std::env::args().nth(1).as_deref() == Some(BARE) {
+        return bare();
+    }
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     println!("{:<58} {:>14}  budget", "what", "measured");
     let parts: [(&str, fn()); 12] = [
@@ -257,18 +263,17 @@ fn query() {
 }
 
 /// Requests over this many connections, one at a time on each, for some seconds; how many a second were answered.
-fn load(server: &Perigee, connections: usize) -> f64 {
+fn load(address: SocketAddr, connections: usize) -> f64 {
     const TIME: Duration = Duration::from_secs(5);
     let request = Request::get("/server/info").head("x").into_bytes();
-    let answer = server.connect().send(&Request::get("/server/info")).expect(200);
     let mut streams: Vec<(TcpStream, usize)> =
-        (0..connections).map(|_| (TcpStream::connect(server.address).unwrap(), 0)).collect();
+        (0..connections).map(|_| (TcpStream::connect(address).unwrap(), 0)).collect();
     // the length of an answer, head and all, is found on the first one
     let length = {
         let stream = &mut streams[0].0;
         stream.write_all(&request).unwrap();
         let mut bytes = Vec::new();
-        while !bytes.ends_with(&answer.body) {
+        while !bytes.ends_with(b"}}") {
             let mut chunk = [0; 4096];
             let read = stream.read(&mut chunk).unwrap();
             bytes.extend(&chunk[..read]);
@@ -282,11 +287,7 @@ fn load(server: &Perigee, connections: usize) -> f64 {
     }
     let (begun, mut answered, mut bytes) = (Instant::now(), 0u64, [0; 16 * 1024]);
     while begun.elapsed() < TIME {
-        let mut ready: Vec<PollFd<'_>> =
-            streams.iter().map(|(stream, _)| PollFd::new(stream.as_fd(), PollFlags::POLLIN)).collect();
-        poll(&mut ready, PollTimeout::from(100u8)).unwrap();
-        let is_ready: Vec<bool> = ready.iter().map(|fd| fd.any() == Some(true)).collect();
-        for ((stream, got), _) in streams.iter_mut().zip(is_ready).filter(|(_, ready)| *ready) {
+        for (stream, got) in readable(&mut streams, |(stream, _)| stream) {
             *got += stream.read(&mut bytes).unwrap_or(0);
             if *got >= length {
                 *got = 0;
@@ -298,15 +299,73 @@ fn load(server: &Perigee, connections: usize) -> f64 {
     answered as f64 / begun.elapsed().as_secs_f64()
 }
 
+/// Waits a moment for these to have something to read, and gives those that do.
+fn readable<T>(of: &mut [T], stream: impl Fn(&T) -> &TcpStream) -> Vec<&mut T> {
+    let mut ready: Vec<PollFd<'_>> =
+        of.iter().map(|one| PollFd::new(stream(one).as_fd(), PollFlags::POLLIN)).collect();
+    poll(&mut ready, PollTimeout::from(100u8)).unwrap();
+    let is_ready: Vec<bool> = ready.iter().map(|fd| fd.any() == Some(true)).collect();
+    of.iter_mut().zip(is_ready).filter_map(|(one, is_ready)| is_ready.then_some(one)).collect()
+}
+
+/// A server that does nothing but give every request the same answer, in one thread: what this machine can do at most.
+/// Prints its address, and ends with its input.
+fn bare() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    println!("{}", listener.local_addr().unwrap());
+    listener.set_nonblocking(true).unwrap();
+    std::thread::spawn(|| {
+        let _ = std::io::stdin().read(&mut [0]);
+        std::process::exit(0);
+    });
+    let body = format!("{{\"result\":{{\"text\":\"{}\"}}}}", "x".repeat(500));
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let (mut streams, mut bytes) = (Vec::new(), [0; 8192]);
+    loop {
+        while let Ok((stream, _)) = listener.accept() {
+            stream.set_nodelay(true).unwrap();
+            stream.set_nonblocking(true).unwrap();
+            streams.push(stream);
+        }
+        let mut is_gone = false;
+        for stream in readable(&mut streams, |stream| stream) {
+            match stream.read(&mut bytes) {
+                Ok(1..) => stream.write_all(answer.as_bytes()).unwrap_or(()),
+                _ => is_gone = true,
+            }
+        }
+        if is_gone {
+            streams.retain(|stream| !matches!(stream.peek(&mut [0]), Ok(0)));
+        }
+    }
+}
+
 fn requests() {
+    let mut other = std::process::Command::new(std::env::current_exe().unwrap())
+        .arg(BARE)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut address = String::new();
+    BufReader::new(other.stdout.take().unwrap()).read_line(&mut address).unwrap();
+    let bare: SocketAddr = address.trim().parse().unwrap();
     let server = Perigee::start();
     for connections in [1, 32] {
+        let most = load(bare, connections);
         let mut rate = 0.0;
-        let used = share(&server, || rate = load(&server, connections));
+        let used = share(&server, || rate = load(server.address, connections));
         let what =
             format!("requests: server.info, {connections} connections (server: {used:.0} % of a core)");
         row(&what, format!("{rate:.0} /s"), if connections == 32 { "72,000 /s" } else { "" });
+        row(
+            &format!("requests: beside a server that does nothing ({most:.0} /s)"),
+            format!("{:.2}", rate / most),
+            "",
+        );
     }
+    drop(other.stdin.take());
+    other.wait().unwrap();
 }
 
 /// The content of a large file; the start is that of a sliced one.
