@@ -48,7 +48,7 @@ pub fn unblock<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
 
 fn unblock_boxed(work: Box<dyn FnOnce() + Send>) -> Task<()> {
     #[expect(clippy::disallowed_methods)]
-    smol::unblock(work)
+    blocking::unblock(work)
 }
 
 /// Work under way on the pool of threads.

@@ -64,12 +64,16 @@ pub(super) fn serve(process: &Process, started: impl Fn(&Server)) -> ExitCode {
         let run = async {
             let server = Server::start(process, executor.clone()).await?;
             started(&server);
-            let stop = smol::future::or(server.stopped(), signalled()).await;
+            // as a task it is only looked at when there is a signal
+            let signal = executor.spawn(signalled());
+            let stop = smol::future::or(server.stopped(), signal).await;
             log::info!("{}", if stop == Stop::Restart { "Restarting" } else { "Stopping" });
             server.shut_down().await;
             Ok::<_, StartError>(stop)
         };
-        match async_io::block_on(executor.run(run)) {
+        // The reactor's own thread waits for sockets and timers. With async_io::block_on this thread would take turns at
+        // that with it, which costs 20 wake-ups a second while nothing happens, and more time for each request.
+        match futures_lite::future::block_on(executor.run(run)) {
             Ok(Stop::Restart) => {}
             Ok(stop) => {
                 log::info!("Stopped");

@@ -10,7 +10,7 @@ use super::fixture::Tree;
 use super::*;
 
 /// The boards that there are trees of.
-const BOARDS: [&str; 7] = ["pi3", "pi4", "pi5", "cb1", "t113", "x86", "docker"];
+const BOARDS: [&str; 8] = ["pi3", "pi4", "pi5", "cb1", "cb1-maker", "t113", "x86", "docker"];
 
 fn fixture(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/host").join(name)
@@ -92,6 +92,48 @@ fn captures_are_faithful() {
         ])
     };
     assert_eq!(facts(tree.host()), facts(&Host::default()));
+}
+
+/// Names of files are bytes: with newlines, or in no encoding at all. They do not hide their neighbours.
+#[test]
+fn odd_names_are_borne() {
+    use std::os::unix::ffi::OsStrExt;
+    const FOLDERS: [&str; 9] = [
+        "/sys/class/net",
+        "/sys/class/tty",
+        "/sys/class/video4linux",
+        "/sys/class/hwmon",
+        "/sys/class/thermal",
+        "/sys/bus/usb/devices",
+        "/dev/serial/by-id",
+        "/dev/serial/by-path",
+        "/sys/bus/platform/drivers/raspberrypi-firmware",
+    ];
+    const NAMES: [&[u8]; 7] = [b"a\nb", b"\n", b"caf\xe9", b"\xff\xfe", b" ", b"\"", b"..."];
+    let tree = Tree::unpack(&std::fs::read_to_string(fixture("pi3.tree")).unwrap());
+    let before = report(tree.host());
+    for folder in FOLDERS {
+        let folder = tree.host().path(folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        for name in NAMES {
+            let place = folder.join(std::ffi::OsStr::from_bytes(name));
+            std::fs::create_dir(&place).unwrap();
+            for file in ["name", "type", "temp", "temp1_input", "bDeviceClass", "get_throttled", "port"] {
+                std::fs::write(place.join(file), b"\xff\n\n7").unwrap();
+            }
+        }
+    }
+    assert_eq!(report(tree.host()), before);
+    assert!(video_devices(tree.host()).is_empty());
+
+    let scripts = tree.host().path("/etc/init.d");
+    std::fs::create_dir_all(&scripts).unwrap();
+    for name in NAMES {
+        std::fs::write(scripts.join(std::ffi::OsStr::from_bytes(name)), "#!/bin/sh\n").unwrap();
+    }
+    let sudo = std::sync::Arc::new(sudo::Sudo::new(tree.host(), None));
+    let services = services::Services::new(services::Kind::Sysv, tree.host(), &sudo, None);
+    assert!(smol::block_on(services.list(&|_| true)).unwrap().is_empty());
 }
 
 proptest! {

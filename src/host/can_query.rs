@@ -46,11 +46,20 @@ pub async fn can_uuids(interface: &str) -> io::Result<Vec<CanUuid>> {
     if or_late(sent, Instant::now() + COLLECT).await?.is_none() {
         return Err(io::Error::new(io::ErrorKind::TimedOut, "the bus takes no frames"));
     }
+    let socket = &socket;
+    gather(move || socket.read_with(|socket| socket.read_frame()), COLLECT).await
+}
+
+/// Takes answers for so long.
+async fn gather<F>(answer: impl Fn() -> F, time: Duration) -> io::Result<Vec<CanUuid>>
+where
+    F: Future<Output = io::Result<CanFrame>>,
+{
     let mut nodes = BTreeMap::new();
-    let end = Instant::now() + COLLECT;
-    while nodes.len() < MAX_NODES {
-        let answer = async { socket.read_with(|socket| socket.read_frame()).await.map(Some) };
-        let Some(frame) = or_late(answer, end).await? else { break };
+    let end = Instant::now() + time;
+    // a bus that is full of answers does not hold the end up
+    while nodes.len() < MAX_NODES && Instant::now() < end {
+        let Some(frame) = or_late(async { answer().await.map(Some) }, end).await? else { break };
         if let Some(node) = parse(frame.data()) {
             nodes.insert(node.uuid.clone(), node);
         }
@@ -98,6 +107,42 @@ mod tests {
         assert_eq!(node(&[0x20, 0x11, 0xaa]), None);
         assert_eq!(node(&[0x21, 0x11, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0x01]), None);
         assert_eq!(node(&[]), None);
+    }
+
+    #[test]
+    fn nobody_on_the_bus() {
+        let begun = Instant::now();
+        let nodes = smol::block_on(gather(future::pending, Duration::from_millis(50)));
+        assert_eq!(nodes.unwrap(), []);
+        assert!(begun.elapsed() >= Duration::from_millis(50));
+        assert_eq!(COLLECT, Duration::from_secs(2), "spec api.md §5");
+    }
+
+    #[test]
+    fn many_answers() {
+        let frame = |data: &[u8]| CanFrame::new(StandardId::new(ADMIN_ID + 1).unwrap(), data).unwrap();
+        // one node without end, among frames of others
+        let number = std::cell::Cell::new(0u8);
+        let chatter = || {
+            number.set(number.get().wrapping_add(1));
+            future::ready(Ok(match number.get() % 2 {
+                0 => frame(&[0x20, 1, 2, 3, 4, 5, 6, 0x11]),
+                _ => frame(&[number.get()]),
+            }))
+        };
+        let nodes = smol::block_on(gather(chatter, Duration::from_millis(50))).unwrap();
+        assert_eq!(nodes, [CanUuid { uuid: "010203040506".into(), application: "Katapult" }]);
+        // more nodes than a bus can have
+        let number = std::cell::Cell::new(0u8);
+        let crowd = || {
+            number.set(number.get().wrapping_add(1));
+            future::ready(Ok(frame(&[0x20, 0, 0, 0, 0, 0, number.get(), 0x01])))
+        };
+        let nodes = smol::block_on(gather(crowd, Duration::from_secs(60))).unwrap();
+        assert_eq!(nodes.len(), MAX_NODES);
+        // an interface that vanishes while it is listened to
+        let gone = || future::ready(Err(io::Error::from_raw_os_error(libc::ENETDOWN)));
+        assert!(smol::block_on(gather(gone, Duration::from_secs(60))).is_err());
     }
 
     #[test]

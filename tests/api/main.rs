@@ -35,10 +35,13 @@ mod limits;
 mod moving;
 mod notifications;
 mod objects;
+#[cfg(all(feature = "dbus", feature = "history"))]
+mod power;
 mod printer;
 mod restart;
 mod stores;
 mod subscriptions;
+mod sudo;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport_http;

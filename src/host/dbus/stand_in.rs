@@ -11,11 +11,7 @@ use zbus::zvariant::{OwnedObjectPath, OwnedValue, Value};
 
 use crate::sync::lock;
 
-const CONFIG: &str = "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN\"\n\
-    \"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">\n<busconfig><type>system</type>\n\
-    <listen>unix:path=SOCKET</listen><auth>EXTERNAL</auth>\n<policy context=\"default\">\n\
-    <allow user=\"*\"/><allow own=\"*\"/><allow send_destination=\"*\"/><allow receive_sender=\"*\"/>\n\
-    </policy></busconfig>\n";
+const CONFIG: &str = include_str!("../../../tests/fixtures/dbus/system.conf");
 
 /// What the stand-ins were asked, and what they are to do.
 #[derive(Debug, Default)]

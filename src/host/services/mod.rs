@@ -1,7 +1,9 @@
 //! Service managers: what starts and stops the programs of a machine.
 
 mod openrc;
+mod pace;
 mod pid_file;
+mod seen;
 mod supervisord;
 mod systemctl;
 #[cfg(feature = "dbus")]
@@ -21,9 +23,8 @@ use super::Host;
 use super::process::ProcessError;
 use super::sudo::Sudo;
 use super::unit_of_process;
+use pace::Pace;
 
-/// How often managers that do not tell of changes are looked at.
-const POLL: Duration = Duration::from_secs(2);
 /// How long a service may take to start or to stop. systemd itself gives it 90 s.
 const ACTION_LIMIT: Duration = Duration::from_secs(100);
 /// The most services that are tracked.
@@ -177,6 +178,7 @@ pub struct Services {
     kind: Kind,
     host: Host,
     backend: Backend,
+    pace: Pace,
 }
 
 #[derive(Debug)]
@@ -207,7 +209,7 @@ impl Services {
             Kind::Sysv => Backend::Sysv(sysv::Sysv::new(host, sudo)),
             Kind::OpenRc => Backend::OpenRc(openrc::OpenRc::new(host, sudo)),
         };
-        Self { kind, host: host.clone(), backend }
+        Self { kind, host: host.clone(), backend, pace: Pace::default() }
     }
 
     /// Which manager it is.
@@ -241,9 +243,7 @@ impl Services {
         match &self.backend {
             #[cfg(feature = "dbus")]
             Backend::SystemdDbus(systemd) => systemd.wait().await,
-            _ => {
-                smol::Timer::after(POLL).await;
-            }
+            _ => self.pace.wait().await,
         }
     }
 
@@ -256,8 +256,8 @@ impl Services {
             #[cfg(feature = "dbus")]
             Backend::SystemdDbus(systemd) => systemd.next_states(known).await,
             Backend::Supervisord(supervisord) => supervisord.list().await.map(Some),
-            Backend::Sysv(sysv) => Ok(Some(sysv.list())),
-            Backend::OpenRc(openrc) => Ok(Some(openrc.list())),
+            Backend::Sysv(sysv) => Ok(sysv.poll(known)),
+            Backend::OpenRc(openrc) => Ok(openrc.poll(known)),
         };
         match now {
             Ok(Some(mut now)) => {
@@ -277,7 +277,7 @@ impl Services {
     /// # Errors
     /// Where the manager cannot be reached, refuses, or fails.
     pub async fn act(&self, action: Action, unit: &str) -> Result<(), ServiceError> {
-        match &self.backend {
+        let done = match &self.backend {
             Backend::None => Err(ServiceError::Unavailable("Service Actions Not Available".into())),
             Backend::Systemctl(systemctl) => systemctl.act(action, unit).await,
             #[cfg(feature = "dbus")]
@@ -285,7 +285,9 @@ impl Services {
             Backend::Supervisord(supervisord) => supervisord.act(action, unit).await,
             Backend::Sysv(sysv) => sysv.act(action, unit).await,
             Backend::OpenRc(openrc) => openrc.act(action, unit).await,
-        }
+        };
+        self.pace.quicken();
+        done
     }
 
     /// What cannot be done for want of rights, in sentences. Managers that are not asked before tell when they refuse.

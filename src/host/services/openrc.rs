@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::super::Host;
 use super::super::sudo::Sudo;
+use super::seen::{Look, Seen};
 use super::{ACTION_LIMIT, Action, ServiceError, States, UnitState, checked, pid_file, valid_name};
 
 const SCRIPTS: &str = "/etc/init.d";
@@ -24,16 +25,44 @@ const FOLDERS: [(&str, &str, &str); 5] = [
 pub(super) struct OpenRc {
     host: Host,
     sudo: Arc<Sudo>,
+    seen: Seen,
 }
 
 impl OpenRc {
     pub(super) fn new(host: &Host, sudo: &Arc<Sudo>) -> Self {
-        Self { host: host.clone(), sudo: sudo.clone() }
+        Self { host: host.clone(), sudo: sudo.clone(), seen: Seen::default() }
     }
 
     pub(super) fn list(&self) -> States {
         let names = self.host.names(SCRIPTS).into_iter().filter(|name| valid_name(name));
         names.map(|name| (self.state(&name), name)).map(|(state, name)| (name, state)).collect()
+    }
+
+    /// The states of these services, if they may have changed since the last time.
+    pub(super) fn poll(&self, known: &States) -> Option<States> {
+        if self.seen.still(known.len()) {
+            return None;
+        }
+        let mut look = Look::new(known.len());
+        for (folder, ..) in FOLDERS {
+            look.note(self.host.path(format!("{STATE}/{folder}")));
+        }
+        // what is missing above shows here
+        look.note(self.host.path(STATE));
+        let script = |name: &&String| self.host.exists(format!("{SCRIPTS}/{name}"));
+        let state = |name: &String| {
+            let state = self.state(name);
+            if state.active_state == "active" || state.active_state == "failed" {
+                look.note(self.host.path(format!("{STATE}/daemons/{name}")));
+                for file in self.pid_files(name) {
+                    pid_file::look(&self.host, &[file], &mut look);
+                }
+            }
+            (name.clone(), state)
+        };
+        let states = known.keys().filter(script).map(state).collect();
+        self.seen.keep(look);
+        Some(states)
     }
 
     fn state(&self, name: &str) -> UnitState {
@@ -60,7 +89,9 @@ impl OpenRc {
     }
 
     pub(super) async fn act(&self, action: Action, unit: &str) -> Result<(), ServiceError> {
-        self.sudo.run("rc-service", &[checked(unit)?, action.name()], ACTION_LIMIT).await?;
+        let done = self.sudo.run("rc-service", &[checked(unit)?, action.name()], ACTION_LIMIT).await;
+        self.seen.forget();
+        done?;
         Ok(())
     }
 
@@ -79,6 +110,7 @@ impl OpenRc {
 
 #[cfg(test)]
 mod tests {
+    use super::super::seen::tests::age;
     use super::*;
     use crate::host::fixture::Tree;
 
@@ -106,5 +138,16 @@ mod tests {
         smol::block_on(openrc.act(Action::Start, "sonar")).unwrap();
         assert_eq!(tree.host().line("/sbin/did").as_deref(), Some("sonar start"));
         assert!(smol::block_on(openrc.act(Action::Start, "--all")).is_err());
+
+        // looked at again only after a change: a process that ends, a mark of OpenRC
+        age(tree.folder());
+        assert_eq!(openrc.poll(&states).unwrap(), states);
+        assert_eq!(openrc.poll(&states), None);
+        std::fs::remove_dir_all(tree.host().path("/proc/7")).unwrap();
+        age(tree.folder());
+        assert_eq!(openrc.poll(&states).unwrap()["klipper"].sub_state, "crashed");
+        assert_eq!(openrc.poll(&states), None);
+        std::fs::remove_file(tree.host().path(format!("{STATE}/stopping/webcamd"))).unwrap();
+        assert_eq!(openrc.poll(&states).unwrap()["webcamd"].sub_state, "running");
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::Host;
+use super::seen::Look;
 
 /// The most assignments that are taken from a script.
 const MAX_VARIABLES: usize = 64;
@@ -13,6 +14,22 @@ const MAX_VALUE: usize = 4096;
 pub(super) fn running(host: &Host, path: &str) -> Option<u32> {
     let pid: u32 = host.number(path)?;
     host.exists(format!("/proc/{pid}")).then_some(pid)
+}
+
+/// The process that the first of some pid files names, if one runs, with what that goes by: while a process runs its
+/// folder in `/proc`, before that the files and where they may come into being.
+pub(super) fn look(host: &Host, files: &[String], look: &mut Look) -> Option<u32> {
+    for file in files {
+        look.note_folder(&host.path(file));
+        if let Some(pid) = running(host, file) {
+            look.note_process(host, pid);
+            return Some(pid);
+        }
+    }
+    for file in files.iter().filter(|file| host.exists(file)) {
+        look.note(host.path(file));
+    }
+    None
 }
 
 /// Where an init script has its pid file: what it says itself, then what is the custom.

@@ -5,10 +5,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::super::Host;
 use super::super::sudo::Sudo;
+use super::seen::{Look, Seen};
 use super::{ACTION_LIMIT, Action, ServiceError, States, UnitState, pid_file, valid_name};
 use crate::sync::lock;
 
@@ -19,8 +20,11 @@ const FOLDER: &str = "/etc/init.d";
 pub(super) struct Sysv {
     host: Host,
     sudo: Arc<Sudo>,
+    /// How long a script may take.
+    limit: Duration,
     /// What the script of each service says: it is read again only when it changed, not at every look at the states.
     known: Mutex<BTreeMap<String, Known>>,
+    seen: Seen,
 }
 
 /// What a script said when it was read.
@@ -33,7 +37,13 @@ struct Known {
 
 impl Sysv {
     pub(super) fn new(host: &Host, sudo: &Arc<Sudo>) -> Self {
-        Self { host: host.clone(), sudo: sudo.clone(), known: Mutex::default() }
+        Self {
+            host: host.clone(),
+            sudo: sudo.clone(),
+            limit: ACTION_LIMIT,
+            known: Mutex::default(),
+            seen: Seen::default(),
+        }
     }
 
     /// Services and their scripts. Where there are several of one name, the first in order is it.
@@ -49,33 +59,61 @@ impl Sysv {
         scripts
     }
 
-    fn pid(&self, service: &str, script: &str) -> Option<u32> {
-        let metadata = fs::metadata(self.host.path(script)).ok()?;
-        let stamp = (metadata.modified().ok()?, metadata.len());
+    /// Where the pid file of a service may be.
+    fn pid_files(&self, service: &str, script: &str) -> Vec<String> {
+        let stamp = |metadata: fs::Metadata| Some((metadata.modified().ok()?, metadata.len()));
+        let Some(stamp) = fs::metadata(self.host.path(script)).ok().and_then(stamp) else {
+            return Vec::new();
+        };
         let mut known = lock(&self.known);
-        if known.get(service).is_none_or(|known| known.stamp != stamp) {
-            let text = self.host.text(script).unwrap_or_default();
-            let pid_files = pid_file::candidates(service, &text);
-            known.insert(service.to_owned(), Known { stamp, pid_files });
+        match known.get(service) {
+            Some(known) if known.stamp == stamp => known.pid_files.clone(),
+            _ => {
+                let text = self.host.text(script).unwrap_or_default();
+                let pid_files = pid_file::candidates(service, &text);
+                known.insert(service.to_owned(), Known { stamp, pid_files: pid_files.clone() });
+                pid_files
+            }
         }
-        known.get(service)?.pid_files.iter().find_map(|path| pid_file::running(&self.host, path))
+    }
+
+    fn pid(&self, service: &str, script: &str) -> Option<u32> {
+        self.pid_files(service, script).iter().find_map(|path| pid_file::running(&self.host, path))
     }
 
     pub(super) fn list(&self) -> States {
         let scripts = self.scripts();
         lock(&self.known).retain(|service, _| scripts.contains_key(service));
         let state = |(service, script): (String, String)| {
-            let state = match self.pid(&service, &script) {
-                Some(_) => UnitState::of("active", "running"),
-                None => UnitState::of("inactive", "dead"),
-            };
+            let state = state(self.pid(&service, &script));
             (service, state)
         };
         scripts.into_iter().map(state).collect()
     }
 
+    /// The states of these services, if they may have changed since the last time.
+    pub(super) fn poll(&self, known: &States) -> Option<States> {
+        if self.seen.still(known.len()) {
+            return None;
+        }
+        let mut look = Look::new(known.len());
+        look.note(self.host.path(FOLDER));
+        let mut scripts = self.scripts();
+        scripts.retain(|service, _| known.contains_key(service));
+        let state = |(service, script): (String, String)| {
+            let files = self.pid_files(&service, &script);
+            let state = state(pid_file::look(&self.host, &files, &mut look));
+            (service, state)
+        };
+        let states = scripts.into_iter().map(state).collect();
+        self.seen.keep(look);
+        Some(states)
+    }
+
     pub(super) async fn act(&self, action: Action, unit: &str) -> Result<(), ServiceError> {
-        self.sudo.run(&self.script(unit)?, &[action.name()], ACTION_LIMIT).await?;
+        let done = self.sudo.run(&self.script(unit)?, &[action.name()], self.limit).await;
+        self.seen.forget();
+        done?;
         Ok(())
     }
 
@@ -94,6 +132,14 @@ impl Sysv {
     }
 }
 
+/// A service is active while its process runs.
+fn state(pid: Option<u32>) -> UnitState {
+    match pid {
+        Some(_) => UnitState::of("active", "running"),
+        None => UnitState::of("inactive", "dead"),
+    }
+}
+
 /// `S60klipper` is the script of `klipper`.
 fn service_of_script(name: &str) -> &str {
     match name.as_bytes() {
@@ -104,6 +150,7 @@ fn service_of_script(name: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::seen::tests::age;
     use super::*;
     use crate::host::fixture::Tree;
 
@@ -142,5 +189,71 @@ mod tests {
             assert!(sysv.act(Action::Stop, "other").await.is_err());
         });
         assert_eq!(tree.host().line("/etc/init.d/S60klipper.did").as_deref(), Some("restart"));
+    }
+
+    #[test]
+    fn looks_only_where_something_changed() {
+        let tree = Tree::unpack(
+            "@@ /etc/init.d/S60klipper\n#!/bin/sh\n@@ /etc/init.d/S61moonraker\n#!/bin/sh\n\
+             @@ /etc/init.d/S62sonar\n#!/bin/sh\n@@ /run/klipper.pid\n41\n@@ /proc/41/stat\n\
+             @@ /run/moonraker.pid\n42\n@@ /var/run -> ../run\n",
+        );
+        let sysv = Sysv::new(tree.host(), &Arc::new(Sudo::new(tree.host(), None)));
+        let mut followed = sysv.list();
+        followed.remove("sonar");
+        let poll = || {
+            let words = |states: States| states.values().map(|state| state.sub_state.to_string()).collect();
+            sysv.poll(&followed).map::<Vec<String>, _>(words)
+        };
+        let poll_settled = || {
+            age(tree.folder());
+            poll().unwrap()
+        };
+        let write = |path: &str, text: &str| std::fs::write(tree.host().path(path), text).unwrap();
+        assert_eq!(poll_settled(), ["running", "dead"]);
+        assert_eq!(poll(), None);
+        // a stale file that is written in its place
+        write("/run/moonraker.pid", "41\n");
+        assert_eq!(poll_settled(), ["running", "running"]);
+        assert_eq!(poll(), None);
+        // a process that ends
+        std::fs::remove_dir_all(tree.folder().join("proc/41")).unwrap();
+        assert_eq!(poll_settled(), ["dead", "dead"]);
+        assert_eq!(poll(), None);
+        // a file in a folder of its own, as which the service starts again
+        std::fs::create_dir_all(tree.folder().join("proc/43")).unwrap();
+        std::fs::create_dir(tree.folder().join("run/klipper")).unwrap();
+        write("/run/klipper/klipper.pid", "43\n");
+        assert_eq!(poll_settled(), ["running", "dead"]);
+        assert_eq!(poll(), None);
+        // an action of ours
+        smol::block_on(sysv.act(Action::Restart, "klipper")).unwrap();
+        assert_eq!(poll().unwrap(), ["running", "dead"]);
+    }
+
+    #[test]
+    fn a_service_that_hangs_on_stop() {
+        let tree = Tree::unpack(
+            "@@ /etc/init.d/S60klipper\n#!/bin/sh\necho $$ > \"${0%/*}/../hangs\"\nexec sleep 600\n\
+             @@ /etc/init.d/S61moonraker\n#!/bin/sh\n",
+        );
+        let mut sysv = Sysv::new(tree.host(), &Arc::new(Sudo::new(tree.host(), None)));
+        sysv.limit = Duration::from_millis(500);
+        let hangs = sysv.act(Action::Stop, "klipper");
+        // others go on meanwhile
+        let other = async {
+            sysv.act(Action::Stop, "moonraker").await.unwrap();
+            assert_eq!(sysv.list().len(), 2);
+        };
+        let (hung, ()) = smol::block_on(futures_lite::future::zip(hangs, other));
+        assert!(matches!(hung, Err(ServiceError::TimedOut(_))), "{hung:?}");
+        if let Some(pid) = tree.host().number::<u32>("/etc/hangs") {
+            let state = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let begun = std::time::Instant::now();
+            while state().contains("(sleep) S") {
+                assert!(begun.elapsed() < Duration::from_secs(30), "the script is not killed");
+                std::thread::yield_now();
+            }
+        }
     }
 }

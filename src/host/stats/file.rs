@@ -9,6 +9,9 @@ use std::path::PathBuf;
 const MAX_READ: usize = 64 * 1024;
 /// What a buffer starts with: the whole of these files on a small board.
 const FIRST: usize = 4 * 1024;
+/// So little at once is the whole of a file. The kernel gives what fits into a page, in whole entries, and no entry of
+/// these files is longer than the rest of the page; there is no need to ask whether there is more.
+const WHOLE: usize = 2 * 1024;
 
 /// An open file of `/proc` or `/sys`. Reading such a file from its start makes the kernel write it anew.
 #[derive(Debug)]
@@ -48,6 +51,9 @@ fn fill(file: &File, buffer: &mut Vec<u8>) -> std::io::Result<usize> {
             0 => return Ok(length),
             n => length += n,
         }
+        if length <= WHOLE {
+            return Ok(length);
+        }
         if length == buffer.len() {
             if length >= MAX_READ {
                 return Ok(length);
@@ -71,6 +77,8 @@ mod tests {
         assert_eq!(file.read(&mut buffer).map(<[u8]>::len), Some(FIRST));
         std::fs::write(&path, vec![b'x'; 2 * MAX_READ]).unwrap();
         assert_eq!(file.read(&mut buffer).map(<[u8]>::len), Some(MAX_READ));
+        std::fs::write(&path, vec![b'x'; WHOLE + 1]).unwrap();
+        assert_eq!(file.read(&mut buffer).map(<[u8]>::len), Some(WHOLE + 1));
         std::fs::write(&path, "short").unwrap();
         assert_eq!(file.read(&mut buffer), Some(&b"short"[..]));
         std::fs::remove_file(path).unwrap();

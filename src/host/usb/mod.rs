@@ -182,6 +182,29 @@ mod tests {
     }
 
     #[test]
+    fn an_installed_file_comes_first_and_the_table_fills_it_up() {
+        let devices = [
+            device("1-1", ["1d50", "614e", "02", "00", "00"]),
+            device("1-2", ["1a86", "7523", "ff", "00", "00"]),
+        ];
+        for place in ["/usr/share/misc", "/usr/share/hwdata", "/var/lib/usbutils"] {
+            let ids = "1a86  WCH\n\t7523  A converter\n1d50  Somebody\n";
+            let tree = Tree::unpack(&format!("{}@@ {place}/usb.ids\n{ids}", devices.concat()));
+            let found = usb_devices(tree.host(), &usb_ids_files(tree.host(), None));
+            let told: Vec<&str> = found.iter().filter_map(|device| device.description.as_deref()).collect();
+            assert_eq!(told, ["Somebody Klipper 3d-Printer Firmware", "WCH A converter"], "{place}");
+        }
+        // the one in the data folder comes before all
+        let tree = Tree::unpack(&format!(
+            "{}@@ /usr/share/misc/usb.ids\n1a86  WCH\n@@ /data/misc/usb.ids\n1a86  Ours\n",
+            devices[1]
+        ));
+        let data = tree.folder().join("data");
+        let found = usb_devices(tree.host(), &usb_ids_files(tree.host(), Some(&data)));
+        assert_eq!(found[0].manufacturer.as_deref(), Some("Ours"));
+    }
+
+    #[test]
     fn an_unknown_device_has_no_names() {
         let tree = Tree::unpack(&device("2-1.4", ["ABCD", "0001", "00", "00", "00"]));
         let devices = usb_devices(tree.host(), &[]);

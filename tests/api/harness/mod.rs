@@ -3,6 +3,7 @@
 
 pub mod case;
 pub mod http;
+pub mod machine;
 pub mod multipart;
 pub mod noise;
 pub mod pattern;

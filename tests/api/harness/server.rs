@@ -51,6 +51,7 @@ pub struct Setup {
     strangers: bool,
     config: Option<String>,
     args: Vec<OsString>,
+    through: Vec<OsString>,
     env: Vec<(String, OsString)>,
     prefix: String,
 }
@@ -71,6 +72,7 @@ impl Setup {
             strangers: false,
             config: None,
             args: Vec::new(),
+            through: Vec::new(),
             env: Vec::new(),
             prefix: String::new(),
         }
@@ -115,6 +117,13 @@ impl Setup {
     #[must_use]
     pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
         self.args.push(arg.into());
+        self
+    }
+
+    /// Starts the server through a program with arguments, which becomes the server in the end.
+    #[must_use]
+    pub fn through(mut self, words: Vec<OsString>) -> Self {
+        self.through = words;
         self
     }
 
@@ -183,6 +192,11 @@ impl Setup {
     /// The command that runs the server, without any of the caller's own settings.
     pub fn command(&self) -> Command {
         let mut command = binary();
+        if let [program, words @ ..] = self.through.as_slice() {
+            let server = command.get_program().to_owned();
+            command = clean(Command::new(program));
+            command.args(words).arg(server);
+        }
         command.arg("-d").arg(self.data()).args(&self.args);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
@@ -215,7 +229,11 @@ impl Setup {
 /// build, such as one for a device.
 pub fn binary() -> Command {
     let other = std::env::var_os("PERIGEE_BIN");
-    let mut command = Command::new(other.unwrap_or_else(|| env!("CARGO_BIN_EXE_perigee").into()));
+    clean(Command::new(other.unwrap_or_else(|| env!("CARGO_BIN_EXE_perigee").into())))
+}
+
+/// A command without the caller's own settings for the server.
+fn clean(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("MOONRAKER_") {
             command.env_remove(name);
