@@ -72,7 +72,8 @@ pub(super) fn serve(process: &Process, started: impl Fn(&Server)) -> ExitCode {
             Ok::<_, StartError>(stop)
         };
         // The reactor's own thread waits for sockets and timers. With async_io::block_on this thread would take turns at
-        // that with it, which costs 20 wake-ups a second while nothing happens, and more time for each request.
+        // that with it, which costs 20 wake-ups a second while nothing happens. In return a request that comes alone waits
+        // for one more change of threads.
         match futures_lite::future::block_on(executor.run(run)) {
             Ok(Stop::Restart) => {}
             Ok(stop) => {
