@@ -249,6 +249,11 @@ impl Auth {
         self.options.trusted_clients.contains(address).await
     }
 
+    /// Whether a connection from this address is somebody's before anything came over it. Names are not looked up.
+    pub fn trusts_connection(&self, address: IpAddr) -> bool {
+        self.options.trusted_clients.has_address(address.to_canonical()) && !self.must_log_in()
+    }
+
     /// Whether trusted clients have to log in, because there are users.
     pub fn must_log_in(&self) -> bool {
         self.options.force_logins && !lock(&self.known).users.is_empty()

@@ -94,6 +94,17 @@ fn strangers_make_room_for_each_other() {
 }
 
 #[test]
+fn trusted_clients_need_not_make_room() {
+    let server = Perigee::start();
+    let streams: Vec<TcpStream> =
+        (0..2 * MAX_STRANGERS).map(|_| TcpStream::connect(server.address).unwrap()).collect();
+    // the last of them was taken in after all others
+    let mut last = server.connect();
+    last.send(&Request::get("/server/info")).expect(200);
+    assert_eq!(still_open(&streams), streams.len());
+}
+
+#[test]
 fn a_stranger_asks_so_often_and_no_more() {
     let server = strangers("");
     let ask =

@@ -82,6 +82,8 @@ async fn accept(listener: Listener, site: Arc<Site>, app: Arc<App>) {
             Ok((socket, peer)) => {
                 let is_proxy = site.options.rules.trusted_proxies.contains(peer.ip());
                 let guest = site.guests.enter(peer.ip(), is_proxy);
+                // what has come from a trusted client may wait to be read
+                guest.set_known(site.context.auth.trusts_connection(peer.ip()));
                 let (app, tls) = (app.clone(), listener.tls.clone());
                 site.context.spawner.spawn(async move {
                     let serving = serve(app, socket, tls, peer, guest.clone());
