@@ -1,7 +1,15 @@
 //! Calendar time: seconds since 1970 as a date, in UTC or in the machine's time zone. Floor 0.
+//!
+//! Many boards have no clock that outlives a cut of power: they start in 1970, and the network tells them the time later.
+//! What is remembered (the begin of a print, the end of a token) must not be of 1970, so until then time goes on from
+//! where it was last known to be: [`resume_from`].
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// 2026-01-01, in seconds since 1970. A clock that says that it is earlier is not set.
+const EARLIEST: u64 = 1_767_225_600;
 
 /// The first and the last second that [`Civil`] can show: years 1 to 9999. What lies outside is clamped.
 const RANGE: (i64, i64) = (-62_135_596_800, 253_402_300_799);
@@ -52,14 +60,33 @@ pub fn unix_ms(time: SystemTime) -> i64 {
     }
 }
 
-/// Seconds since 1970 of this moment.
-pub fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
+/// Where time goes on while the clock is not set: a time since 1970, and when it was that.
+static RESUMED: OnceLock<(Duration, Instant)> = OnceLock::new();
+
+/// Has time go on from here while the clock is not set. The first call counts; it belongs to the start of the process.
+pub fn resume_from(last_known: SystemTime) {
+    let since = last_known.duration_since(UNIX_EPOCH).unwrap_or_default();
+    RESUMED.get_or_init(|| (since.max(Duration::from_secs(EARLIEST)), Instant::now()));
 }
 
-/// Whole seconds since 1970, now; 0 while the clock says that it is before.
+/// The time since 1970 when the clock says this: what it says if it is set.
+fn since_1970(clock: SystemTime, resumed: (Duration, Instant)) -> Duration {
+    let said = clock.duration_since(UNIX_EPOCH).unwrap_or_default();
+    if said.as_secs() >= EARLIEST { said } else { resumed.0 + resumed.1.elapsed() }
+}
+
+fn since_1970_now() -> Duration {
+    since_1970(SystemTime::now(), *RESUMED.get_or_init(|| (Duration::from_secs(EARLIEST), Instant::now())))
+}
+
+/// Seconds since 1970 of this moment; while the clock is not set as [`resume_from`] says.
+pub fn now() -> f64 {
+    since_1970_now().as_secs_f64()
+}
+
+/// Whole seconds since 1970, now; while the clock is not set as [`resume_from`] says.
 pub fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    since_1970_now().as_secs()
 }
 
 /// The date in UTC of a number of seconds since 1970.
@@ -153,8 +180,24 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_is_not_set() {
+        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        let last = EARLIEST + 5000;
+        let resumed = (Duration::from_secs(last), Instant::now());
+        // a clock that is set counts, also when it is behind what was last known
+        for seconds in [EARLIEST, EARLIEST + 1, last, last + 1_000_000, 4_000_000_000] {
+            assert_eq!(since_1970(at(seconds), resumed), Duration::from_secs(seconds));
+        }
+        // one that is not set does not; time goes on all the same
+        for clock in [UNIX_EPOCH - Duration::from_secs(1), UNIX_EPOCH, at(60), at(EARLIEST - 1)] {
+            let first = since_1970(clock, resumed);
+            assert!(first >= resumed.0 && first < resumed.0 + Duration::from_secs(60));
+            assert!(since_1970(clock, resumed) >= first);
+        }
+    }
+
+    #[test]
     fn milliseconds_before_and_after_the_epoch() {
-        use std::time::Duration;
         assert_eq!(unix_ms(UNIX_EPOCH + Duration::from_millis(1_234)), 1_234);
         assert_eq!(unix_ms(UNIX_EPOCH - Duration::from_millis(1_234)), -1_234);
     }

@@ -7,8 +7,11 @@ use async_signal::{Signal, Signals};
 use futures_lite::StreamExt;
 use perigee::config::{Paths, ProcessOptions, data_folder, default_file};
 use perigee::host::power;
+use perigee::host::service_manager::{ServiceManager, State};
 use perigee::logging::{self, LogControl, LogOptions};
 use perigee::server::{Process, Server, StartError, Stop};
+use perigee::tasks::Spawner;
+use perigee::time;
 use smol::Executor;
 
 /// Runs the server with these options.
@@ -26,6 +29,7 @@ pub(super) fn run(options: ProcessOptions) -> ExitCode {
 /// Makes what the process needs before its first run: folders, a configuration, the log.
 pub(super) fn prepare(options: &ProcessOptions) -> std::io::Result<Process> {
     let paths = options.paths(std::env::home_dir().as_deref());
+    time::resume_from(data_folder::last_written(&paths));
     let folder = data_folder::prepare(&paths)?;
     let mut warnings = folder.warnings;
     match default_file::write_if_missing(&paths.config_file) {
@@ -59,15 +63,23 @@ fn header(paths: &Paths) -> Vec<(String, String)> {
 
 /// Runs the server, again after each restart, until a signal ends it. `started` is told of each run.
 pub(super) fn serve(process: &Process, started: impl Fn(&Server)) -> ExitCode {
+    let manager = ServiceManager::from_environment(|name| std::env::var_os(name));
     loop {
         let executor = Arc::new(Executor::new());
         let run = async {
-            let server = Server::start(process, executor.clone()).await?;
+            Spawner::new(&executor).spawn(manager.clone().signs_of_life());
+            let server = manager.while_starting(Server::start(process, executor.clone())).await?;
             started(&server);
+            manager.tell(State::Ready).await;
             // as a task it is only looked at when there is a signal
             let signal = executor.spawn(signalled());
             let stop = smol::future::or(server.stopped(), signal).await;
-            log::info!("{}", if stop == Stop::Restart { "Restarting" } else { "Stopping" });
+            let (word, state) = match stop {
+                Stop::Restart => ("Restarting", State::Reloading),
+                Stop::Exit | Stop::Power(_) => ("Stopping", State::Stopping),
+            };
+            log::info!("{word}");
+            manager.tell(state).await;
             server.shut_down().await;
             Ok::<_, StartError>(stop)
         };
@@ -88,6 +100,7 @@ pub(super) fn serve(process: &Process, started: impl Fn(&Server)) -> ExitCode {
             }
             Err(error) => {
                 log::error!("{error}");
+                smol::block_on(manager.tell(State::Failed(&error.to_string())));
                 process.log.iter().for_each(LogControl::stop);
                 eprintln!("perigee: {error}");
                 return ExitCode::FAILURE;

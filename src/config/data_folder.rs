@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use std::time::SystemTime;
 
 use super::file;
 use super::process::Paths;
@@ -46,6 +47,17 @@ pub fn prepare(paths: &Paths) -> io::Result<DataFolder> {
     }
     let instance_uuid = instance_uuid(&paths.data_path.join(UUID_FILE), &mut warnings)?;
     Ok(DataFolder { instance_uuid, warnings })
+}
+
+/// When something in the data folder was last written: it cannot be earlier than that now, whatever the clock says.
+pub fn last_written(paths: &Paths) -> SystemTime {
+    let places = ["database/data.mdb", "database", "config", "gcodes", "logs", "."];
+    let times = places
+        .iter()
+        .map(|place| paths.data_path.join(place))
+        .chain([paths.config_file.clone(), paths.log_file.clone().unwrap_or_default()])
+        .filter_map(|path| fs::metadata(path).ok()?.modified().ok());
+    times.max().unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 fn make(folder: &Path, mode: u32) -> io::Result<()> {
@@ -114,6 +126,20 @@ mod tests {
         assert!("89ab".contains(&first.instance_uuid[16..17]));
         fs::write(paths.data_path.join(UUID_FILE), format!("{}\n", first.instance_uuid)).unwrap();
         assert_eq!(prepare(&paths).unwrap().instance_uuid, first.instance_uuid);
+    }
+
+    #[test]
+    fn the_last_time_that_something_was_written() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = paths(root.path().join("data"));
+        assert_eq!(last_written(&paths), SystemTime::UNIX_EPOCH);
+        prepare(&paths).unwrap();
+        let soon = SystemTime::now() + std::time::Duration::from_secs(3600);
+        fs::write(paths.data_path.join("database/data.mdb"), "").unwrap();
+        assert!(last_written(&paths) < soon);
+        let database = File::options().write(true).open(paths.data_path.join("database/data.mdb")).unwrap();
+        database.set_modified(soon).unwrap();
+        assert_eq!(last_written(&paths), soon);
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub mod power;
 pub mod process;
 mod sd_card;
 mod serial;
+pub mod service_manager;
 pub mod services;
 mod stats;
 pub mod sudo;

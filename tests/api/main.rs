@@ -39,6 +39,7 @@ mod objects;
 mod power;
 mod printer;
 mod restart;
+mod service_manager;
 mod stores;
 mod subscriptions;
 mod sudo;

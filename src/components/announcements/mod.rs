@@ -29,6 +29,8 @@ const ALWAYS: [&str; 2] = ["moonraker", "klipper"];
 const INTERVAL: Duration = Duration::from_secs(1800);
 /// How soon after a failure; doubled with each until it is [`INTERVAL`]. The network may come up after us.
 const RETRY: Duration = Duration::from_secs(60);
+/// How long is slept at most until a time of day: the clock may be set meanwhile.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// How long notifications of what a client did wait, so that its answer gets out first.
 const NOTIFY_DELAY: Duration = Duration::from_millis(50);
 /// How many feeds there may be.
@@ -330,8 +332,13 @@ impl Announcements {
     fn wake_at(self: &Arc<Self>, key: String, wake: f64) {
         let weak = Arc::downgrade(self);
         self.spawner.spawn(async move {
-            let delay = Duration::try_from_secs_f64(wake - time::now()).unwrap_or_default();
-            smol::Timer::after(delay).await;
+            loop {
+                let left = Duration::try_from_secs_f64(wake - time::now()).unwrap_or_default();
+                if left.is_zero() {
+                    break;
+                }
+                smol::Timer::after(left.min(LONGEST_SLEEP)).await;
+            }
             let Some(part) = weak.upgrade() else { return };
             match part.storage.write(move |writer| entries::wake(writer, &key, wake)).await {
                 Ok(Some(entry_id)) => {
