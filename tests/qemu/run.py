@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Run the scenarios: run.py ARCH EMULATOR IMAGE_DIR [NAME...]; called by tests/qemu/run."""
+import json
 import os
+import pathlib
 import shutil
 import sys
 import tempfile
@@ -45,6 +47,8 @@ def main():
         print(f"{verdict} {function.__name__} ({time.monotonic() - began:.0f} s)", flush=True)
     for what, value in figures:
         print(f"     {what}: {value}")
+    if os.environ.get("PERIGEE_QEMU_FIGURES"):
+        pathlib.Path(os.environ["PERIGEE_QEMU_FIGURES"]).write_text(json.dumps(dict(figures)))
     if os.environ.get("PERIGEE_QEMU_KEEP"):
         print(f"kept: {work}")
     else:
