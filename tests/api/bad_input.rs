@@ -246,12 +246,7 @@ fn a_full_disk_is_said_and_keeps_what_is_there() {
     assert_eq!(fs::read_to_string(server.data("gcodes/a.gcode")).unwrap(), "old");
     // without an announced length it is found out on the way
     let mut http = server.connect();
-    let head = Request::post("/server/files/upload")
-        .header("Content-Type", &Multipart::content_type())
-        .header("Transfer-Encoding", "chunked")
-        .head("x");
-    http.write(head.as_bytes()).unwrap();
-    http.write_chunked(&Multipart::new().file("a.gcode", &large).into_body(), 256 * 1024);
+    Multipart::new().file("a.gcode", &large).upload_in_pieces(&mut http, 256 * 1024);
     http.read_response(false).unwrap().error(507);
     assert_eq!(fs::read_to_string(server.data("gcodes/a.gcode")).unwrap(), "old");
     let names: Vec<_> =

@@ -360,12 +360,7 @@ fn the_largest_upload_is_configured() {
     server.send(&large.clone().upload()).error(413);
     // and found out on the way
     let mut http = server.connect();
-    let head = Request::post("/server/files/upload")
-        .header("Content-Type", &Multipart::content_type())
-        .header("Transfer-Encoding", "chunked")
-        .head("x");
-    http.write(head.as_bytes()).unwrap();
-    http.write_chunked(&large.into_body(), 100_000);
+    large.upload_in_pieces(&mut http, 100_000);
     http.read_response(false).unwrap().error(413);
     assert!(!server.data("gcodes/large.gcode").exists());
     expect_only(&server, "gcodes", &["fits.gcode", ".thumbs"]);

@@ -1,7 +1,9 @@
 //! Bodies of type multipart/form-data, part by part in the order given, as the slicers send them.
 
-use super::Request;
+use super::{Http, Request};
 
+/// Where uploads go.
+const UPLOAD: &str = "/server/files/upload";
 const BOUNDARY: &str = "----perigee-test-boundary-7MA4YWxkTrZu0gW";
 
 /// A form under construction.
@@ -62,6 +64,16 @@ impl Multipart {
 
     /// As an upload.
     pub fn upload(self) -> Request {
-        self.post("/server/files/upload")
+        self.post(UPLOAD)
+    }
+
+    /// As an upload whose length is not announced, in pieces of this size. The answer is still to be read.
+    pub fn upload_in_pieces(self, http: &mut Http, size: usize) {
+        let head = Request::post(UPLOAD)
+            .header("Content-Type", &Self::content_type())
+            .header("Transfer-Encoding", "chunked")
+            .head("x");
+        http.write(head.as_bytes()).unwrap();
+        http.write_chunked(&self.into_body(), size);
     }
 }

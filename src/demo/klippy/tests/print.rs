@@ -23,6 +23,19 @@ fn squares(layers: u32) -> String {
     text
 }
 
+/// A print of many layers that has gone on for a second.
+fn a_print_under_way() -> (Bench, Client) {
+    let bench = Bench::new(|options| options.speed = 200.0);
+    bench.write("a.gcode", &squares(2000));
+    let mut client = bench.client();
+    client.gcode("SDCARD_PRINT_FILE FILENAME=a.gcode");
+    let end = Instant::now() + super::PATIENCE;
+    while client.object("print_stats")["print_duration"].as_f64().unwrap() < 1.0 {
+        assert!(Instant::now() < end);
+    }
+    (bench, client)
+}
+
 pub(super) fn wait_for(client: &mut Client, state: &str) -> Value {
     let end = Instant::now() + super::PATIENCE;
     loop {
@@ -78,14 +91,7 @@ fn a_handshake_and_a_whole_print() {
 
 #[test]
 fn a_print_is_paused_resumed_and_cancelled() {
-    let bench = Bench::new(|options| options.speed = 200.0);
-    bench.write("a.gcode", &squares(2000));
-    let mut client = bench.client();
-    client.gcode("SDCARD_PRINT_FILE FILENAME=a.gcode");
-    let end = Instant::now() + super::PATIENCE;
-    while client.object("print_stats")["print_duration"].as_f64().unwrap() < 1.0 {
-        assert!(Instant::now() < end);
-    }
+    let (_bench, mut client) = a_print_under_way();
     assert_eq!(client.object("idle_timeout")["state"], "Printing");
     assert!(client.gcode_error("SDCARD_PRINT_FILE FILENAME=a.gcode").contains("SD busy"));
     client.call("pause_resume/pause", json!({}));
@@ -99,6 +105,7 @@ fn a_print_is_paused_resumed_and_cancelled() {
     assert!(before > 0);
     client.call("pause_resume/resume", json!({}));
     wait_for(&mut client, "printing");
+    let end = Instant::now() + super::PATIENCE;
     while client.object("virtual_sdcard")["file_position"].as_u64().unwrap() <= before {
         assert!(Instant::now() < end);
     }
@@ -185,14 +192,7 @@ fn objects_are_left_out() {
 
 #[test]
 fn a_runout_pauses_the_print() {
-    let bench = Bench::new(|options| options.speed = 200.0);
-    bench.write("a.gcode", &squares(2000));
-    let mut client = bench.client();
-    client.gcode("SDCARD_PRINT_FILE FILENAME=a.gcode");
-    let end = Instant::now() + super::PATIENCE;
-    while client.object("print_stats")["print_duration"].as_f64().unwrap() < 1.0 {
-        assert!(Instant::now() < end);
-    }
+    let (bench, mut client) = a_print_under_way();
     bench.controls().set_filament(None, false);
     wait_for(&mut client, "paused");
     assert!(bench.controls().wait_for_gcode());
