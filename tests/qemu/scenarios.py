@@ -304,8 +304,9 @@ def power_cuts(make, report):
     """The plug is pulled in the middle of uploads and database writes: what was acknowledged is there, nothing is half."""
     guest = make("cuts")
     chance = random.Random(2026)
-    files, values = {}, {}
-    attempted = {}
+    files, values, attempted = {}, {}, {}
+    # What was acknowledged, in number: names and keys are few and used again.
+    uploads, writes = [], []
     for turn in range(CUTS + 1):
         guest.start()
         guest.wait_ready()
@@ -313,9 +314,9 @@ def power_cuts(make, report):
         if turn == CUTS:
             break
         stop = threading.Event()
-        workers = [threading.Thread(target=work, args=(guest, turn, number, stop, files, values, attempted))
+        workers = [threading.Thread(target=work, args=(guest, turn, number, stop, files, attempted, uploads))
                    for number in range(2)]
-        workers.append(threading.Thread(target=write_values, args=(guest, turn, stop, values)))
+        workers.append(threading.Thread(target=write_values, args=(guest, turn, stop, values, writes)))
         for worker in workers:
             worker.start()
         time.sleep(chance.uniform(0.3, 2.5))
@@ -324,14 +325,14 @@ def power_cuts(make, report):
         for worker in workers:
             worker.join()
     # At least something must have been under way, or this proves nothing.
-    check(len(files) >= CUTS and len(values) >= CUTS, f"only {len(files)} files and {len(values)} values in {CUTS} rounds")
+    check(len(uploads) >= CUTS and len(writes) >= CUTS, f"only {len(uploads)} uploads and {len(writes)} writes in {CUTS} rounds")
     report("power cuts", CUTS)
-    report("acknowledged uploads, all there", len(files))
-    report("acknowledged database writes, all there", len(values))
+    report("acknowledged uploads, all there", len(uploads))
+    report("acknowledged database writes, all there", len(writes))
     guest.shut_down()
 
 
-def work(guest, turn, number, stop, files, values, attempted):
+def work(guest, turn, number, stop, files, attempted, uploads):
     count = 0
     # Few names, so that most uploads replace a file: then the old one or the new one must be there.
     while not stop.is_set():
@@ -346,10 +347,11 @@ def work(guest, turn, number, stop, files, values, attempted):
         if status == 201:
             files[name] = digest
             attempted[name] = {digest}
+            uploads.append(name)
         count += 1
 
 
-def write_values(guest, turn, stop, values):
+def write_values(guest, turn, stop, values, writes):
     count = 0
     while not stop.is_set():
         key, value = f"k{count % 20}", f"{turn}-{count}-" + "x" * 500
@@ -360,6 +362,7 @@ def write_values(guest, turn, stop, values):
         except Exception:  # noqa: BLE001 - as above
             return
         values[key] = value
+        writes.append(key)
         count += 1
 
 
