@@ -70,9 +70,11 @@ pub(super) fn serve(process: &Process, started: impl Fn(&Server)) -> ExitCode {
             Spawner::new(&executor).spawn(manager.clone().signs_of_life());
             let server = manager.while_starting(Server::start(process, executor.clone())).await?;
             started(&server);
+            // from now on a signal is an orderly end; whoever is told that we are ready may send one at once
+            let signals = Signals::new([Signal::Term, Signal::Int]);
             manager.tell(State::Ready).await;
             // as a task it is only looked at when there is a signal
-            let signal = executor.spawn(signalled());
+            let signal = executor.spawn(signalled(signals));
             let stop = smol::future::or(server.stopped(), signal).await;
             let (word, state) = match stop {
                 Stop::Restart => ("Restarting", State::Reloading),
@@ -110,8 +112,8 @@ pub(super) fn serve(process: &Process, started: impl Fn(&Server)) -> ExitCode {
 }
 
 /// Waits for a signal that ends the process.
-async fn signalled() -> Stop {
-    match Signals::new([Signal::Term, Signal::Int]) {
+async fn signalled(signals: std::io::Result<Signals>) -> Stop {
+    match signals {
         Ok(mut signals) => {
             signals.next().await;
             Stop::Exit
