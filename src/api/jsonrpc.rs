@@ -10,11 +10,14 @@ use super::caller::Caller;
 use super::endpoint::Call;
 use super::params::Params;
 use super::table::Table;
-use super::{Error, Reply, Result};
+use super::{Error, Reply, Result, Role};
 use crate::json;
 
 /// How many calls one batch may hold (Mainsail sends up to 100); a larger one is refused as a whole.
 pub const MAX_BATCH: usize = 1000;
+
+/// How many calls a stranger's batch may hold: it counts as one request.
+pub const MAX_STRANGER_BATCH: usize = 20;
 
 /// The text is no JSON.
 const PARSE_ERROR: i32 = -32700;
@@ -72,7 +75,8 @@ pub fn refusal(error: &Error) -> String {
 
 async fn batch(table: &Table, caller: &Caller, message: &RawValue) -> Option<String> {
     let calls: Vec<&RawValue> = serde_json::from_str(message.get()).unwrap_or_default();
-    if calls.len() > MAX_BATCH {
+    let most = if caller.identity.role == Role::Anonymous { MAX_STRANGER_BATCH } else { MAX_BATCH };
+    if calls.len() > most {
         return Some(error_text(None, INVALID_REQUEST, "Invalid Request: the batch is too long", None));
     }
     let mut answers = String::new();

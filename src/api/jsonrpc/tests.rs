@@ -126,8 +126,15 @@ fn an_unknown_caller_is_told_so() {
 #[test]
 fn a_batch_that_is_too_long_is_refused_whole() {
     let call = r#"{"jsonrpc":"2.0","method":"test.echo","params":{"text":1},"id":1}"#;
-    let batch = format!("[{}]", vec![call; MAX_BATCH + 1].join(","));
-    assert!(send(&batch).unwrap().contains("the batch is too long"));
+    let stranger = Caller { identity: Identity::STRANGER, ..Caller::internal() };
+    for (caller, limit) in [(Caller::internal(), MAX_BATCH), (stranger, MAX_STRANGER_BATCH)] {
+        let is_refused = |length| {
+            let batch = format!("[{}]", vec![call; length].join(","));
+            let answer = smol::block_on(handle(&table(), &caller, batch.as_bytes())).unwrap();
+            answer.contains("the batch is too long")
+        };
+        assert!(is_refused(limit + 1) && !is_refused(limit));
+    }
 }
 
 proptest! {
