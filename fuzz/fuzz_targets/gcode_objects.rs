@@ -8,7 +8,9 @@ use perigee::gcode::objects;
 
 fn processed(data: &[u8]) -> Option<Vec<u8>> {
     let mut output = Vec::new();
-    objects::process(&mut Cursor::new(data), &mut output).unwrap().then_some(output)
+    let found = objects::survey(&mut Cursor::new(data)).unwrap()?;
+    found.rewrite(&mut Cursor::new(data), &mut output).unwrap();
+    Some(output)
 }
 
 fuzz_target!(|data: &[u8]| {

@@ -19,7 +19,9 @@ const MORE: [&str; 4] = [
 /// The file with its objects marked, if there is anything to do.
 fn processed(file: &[u8]) -> Option<Vec<u8>> {
     let mut output = Vec::new();
-    objects::process(&mut Cursor::new(file), &mut output).unwrap().then_some(output)
+    let found = objects::survey(&mut Cursor::new(file)).unwrap()?;
+    found.rewrite(&mut Cursor::new(file), &mut output).unwrap();
+    Some(output)
 }
 
 #[test]

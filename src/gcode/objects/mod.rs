@@ -11,7 +11,7 @@ mod marks;
 mod rewrite;
 mod survey;
 
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Seek};
 
 pub use survey::{Objects, Survey};
 
@@ -32,18 +32,6 @@ pub(super) const STAMPS: [&str; 2] =
 
 /// Bytes read at a time.
 const CHUNK: usize = 64 << 10;
-
-/// Surveys `input` and, if it has marked objects and no definitions yet, writes the new file to `output`. Gives whether
-/// it did; if not, nothing was written.
-///
-/// # Errors
-/// Those of `input` and `output`; `output` is then incomplete.
-pub fn process<R: Read + Seek, W: Write>(input: &mut R, output: &mut W) -> io::Result<bool> {
-    let Some(objects) = survey(input)? else { return Ok(false) };
-    input.rewind()?;
-    objects.rewrite(input, output)?;
-    Ok(true)
-}
 
 /// The objects of a file, if it marks any and has no definitions yet.
 ///

@@ -4,12 +4,11 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What `process` makes of a file; `None` if it has nothing to do.
+/// The file with its objects defined; `None` if there is nothing to do.
 fn processed(input: &[u8]) -> Option<Vec<u8>> {
     let mut output = Vec::new();
-    let done = process(&mut Cursor::new(input), &mut output).unwrap();
-    assert_eq!(done, !output.is_empty());
-    done.then_some(output)
+    survey(&mut Cursor::new(input)).unwrap()?.rewrite(&mut Cursor::new(input), &mut output).unwrap();
+    Some(output)
 }
 
 fn text(input: &str) -> String {
