@@ -1,6 +1,5 @@
 //! The file manager as a whole, on a real file system.
 
-mod budgets;
 mod links;
 mod listing;
 mod metadata;
