@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
-use futures_lite::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
+use futures_lite::StreamExt;
 use http_types::Response;
-use http_types::headers::HeaderName;
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, IF_NONE_MATCH, ORIGIN};
+use hyper::upgrade::OnUpgrade;
 use percent_encoding::percent_decode_str;
 use tide::http as http_types;
 use tide::{Middleware, Next};
 
+use super::body::RequestBody;
 use super::guests::{Guest, MAX_STRANGER_MESSAGE};
 use super::site::{Request, Site, finish, header};
 use super::visitor::{self, Visitor, refuse_foreign_pages, visitor};
-use super::wire::{App, Upgrade};
+use super::wire::{App, Once};
 use super::{arguments, bridge, download, landing, respond, upload, websocket};
 use crate::api::{Call, Endpoint, Error, Params, Result, Role, Transport, Verb, jsonrpc};
 use crate::transport::MAX_MESSAGE;
@@ -63,7 +65,7 @@ struct Frame;
 impl Middleware<Arc<Site>> for Frame {
     async fn handle(&self, mut request: Request, next: Next<'_, Arc<Site>>) -> tide::Result {
         let site = request.state().clone();
-        let origin = header(&request, "Origin").map(str::to_owned);
+        let origin = header(&request, ORIGIN).map(str::to_owned);
         let mut response: Response = if request.method() == http_types::Method::Options {
             preflight(&request, origin.as_deref())
         } else {
@@ -94,7 +96,7 @@ async fn recognise(request: &mut Request) -> Result<Visitor> {
     }
     let visitor = match found {
         // on a websocket there is another chance to log in
-        Err(error) if error.status() == 401 && request.ext::<Upgrade>().is_some() => {
+        Err(error) if error.status() == 401 && request.ext::<Once<OnUpgrade>>().is_some() => {
             Visitor::stranger(request)
         }
         outcome => outcome?,
@@ -122,18 +124,15 @@ fn preflight(request: &Request, origin: Option<&str>) -> Response {
         return respond::error(&Error::method_not_allowed("Method Not Allowed"));
     }
     let mut response = respond::empty(204);
-    let asks = |name: HeaderName| request.header(name).is_some_and(|values| values.last() == "true");
-    super::cors::Cors::answer_preflight(
-        &mut response,
-        asks(HeaderName::from("Access-Control-Request-Private-Network")),
-    );
+    let asks = header(request, "access-control-request-private-network") == Some("true");
+    super::cors::Cors::answer_preflight(&mut response, asks);
     response
 }
 
 /// Makes a call of the endpoint table.
 async fn call(endpoint: Arc<Endpoint>, mut request: Request) -> tide::Result<Response> {
     let if_none_match = match request.method() {
-        http_types::Method::Get => header(&request, "If-None-Match").map(str::to_owned),
+        http_types::Method::Get => header(&request, IF_NONE_MATCH).map(str::to_owned),
         _ => None,
     };
     let outcome = make_call(&endpoint, &mut request).await;
@@ -181,7 +180,7 @@ pub(super) fn tail(request: &Request) -> Result<String> {
 
 async fn read_arguments(endpoint: &Endpoint, request: &mut Request) -> Result<Params> {
     let mut arguments = arguments::from_query(request.url().query().unwrap_or_default(), endpoint.query);
-    let kind = header(request, "Content-Type").unwrap_or_default().to_ascii_lowercase();
+    let kind = header(request, CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
     if kind.starts_with("application/json") {
         let body = read_body(request).await?;
         // a body that is all there is goes on as it came: its numbers keep their digits, its members their order
@@ -206,22 +205,36 @@ async fn read_arguments(endpoint: &Endpoint, request: &mut Request) -> Result<Pa
 /// # Errors
 /// 413 for more than [`MAX_MESSAGE`] bytes, from a stranger [`MAX_STRANGER_MESSAGE`]; 408 when the client stops in
 /// the midst.
-pub(super) async fn read_body(request: &mut Request) -> Result<Vec<u8>> {
+pub(super) async fn read_body(request: &Request) -> Result<Vec<u8>> {
     let limit = match visitor(request).identity.role {
         Role::Anonymous => MAX_STRANGER_MESSAGE,
         _ => MAX_MESSAGE,
     };
     let too_large = || Error::new(413, format!("The body is larger than {limit} bytes"));
-    if request.len().is_some_and(|length| length > limit) {
+    let length = body_length(request).unwrap_or_default();
+    if length > limit as u64 {
         return Err(too_large());
     }
-    let mut body = Vec::with_capacity(request.len().unwrap_or_default());
-    let mut limited = request.take_body().into_reader().take(limit as u64 + 1);
-    limited.read_to_end(&mut body).await.map_err(read_error)?;
-    if body.len() > limit {
-        return Err(too_large());
+    let Some(mut pieces) = take_body(request) else { return Ok(Vec::new()) };
+    let mut body = Vec::with_capacity(length as usize);
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(read_error)?;
+        if body.len() + piece.len() > limit {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&piece);
     }
     Ok(body)
+}
+
+/// How long the body of a request is, where the request says so.
+pub(super) fn body_length(request: &Request) -> Option<u64> {
+    header(request, CONTENT_LENGTH)?.parse().ok()
+}
+
+/// Takes the body out of a request, if it has one and nobody took it before.
+pub(super) fn take_body(request: &Request) -> Option<RequestBody> {
+    request.ext::<Once<RequestBody>>().and_then(Once::take)
 }
 
 /// An error in reading a request's body, as its sender is told.
@@ -230,21 +243,14 @@ pub(super) fn read_error(error: std::io::Error) -> Error {
     Error::new(status, "The request ended before it was complete").caused_by(error)
 }
 
-/// The next piece of a body; empty at its end.
-pub(super) async fn next_chunk(body: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<Vec<u8>> {
-    let chunk = body.fill_buf().await?.to_vec();
-    body.consume(chunk.len());
-    Ok(chunk)
-}
-
 /// JSON-RPC in the body of a request (spec api.md §0.5): always 200, and empty when there is nothing to say.
-async fn json_rpc(mut request: Request) -> tide::Result<Response> {
-    let is_json = header(&request, "Content-Type").is_some_and(|kind| kind.starts_with("application/json"));
+async fn json_rpc(request: Request) -> tide::Result<Response> {
+    let is_json = header(&request, CONTENT_TYPE).is_some_and(|kind| kind.starts_with("application/json"));
     if !is_json {
         return finish(Err(Error::bad_request("Content-Type must be application/json")));
     }
     let body = match refuse_foreign_pages(&request, &visitor(&request).identity) {
-        Ok(()) => read_body(&mut request).await,
+        Ok(()) => read_body(&request).await,
         Err(error) => Err(error),
     };
     let body = match body {

@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_lite::io::{AsyncBufRead, AsyncRead};
-use futures_lite::{FutureExt, ready};
+use futures_lite::io::AsyncBufRead;
+use futures_lite::{FutureExt, Stream, ready};
 use http_types::Body;
 use hyper::body::{Body as HyperBody, Bytes, Frame, Incoming, SizeHint};
 use smol::Timer;
@@ -18,62 +18,42 @@ pub const BODY_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// How much of a streamed response is handed to hyper at once.
 const CHUNK: usize = 64 * 1024;
 
-/// Reads the body of a request.
+/// The body of a request, as the pieces in which it comes. Handlers find it in the request: it does not go through
+/// http-types' reader, which would copy it twice.
 pub(super) struct RequestBody {
     incoming: Incoming,
-    chunk: Bytes,
     deadline: Option<Timer>,
 }
 
 impl RequestBody {
     pub(super) fn new(incoming: Incoming) -> Self {
-        Self { incoming, chunk: Bytes::new(), deadline: None }
+        Self { incoming, deadline: None }
     }
+}
 
-    /// Fetches the next chunk if there is none; an empty one is the end.
-    fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.chunk.is_empty() {
+impl Stream for RequestBody {
+    type Item = io::Result<Bytes>;
+
+    /// The next piece, which is never empty.
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
             match Pin::new(&mut self.incoming).poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => {
                     self.deadline = None;
-                    self.chunk = frame.into_data().unwrap_or_default();
+                    if let Some(piece) = frame.into_data().ok().filter(|piece| !piece.is_empty()) {
+                        return Poll::Ready(Some(Ok(piece)));
+                    }
                 }
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(io::Error::other(error))),
-                Poll::Ready(None) => break,
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(io::Error::other(error)))),
+                Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Pending => {
                     let timer = self.deadline.get_or_insert_with(|| Timer::after(BODY_STALL_TIMEOUT));
                     ready!(timer.poll(context));
                     let late = io::Error::new(io::ErrorKind::TimedOut, "the client stopped sending");
-                    return Poll::Ready(Err(late));
+                    return Poll::Ready(Some(Err(late)));
                 }
             }
         }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncRead for RequestBody {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_chunk(context))?;
-        let count = self.chunk.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&self.chunk.split_to(count));
-        Poll::Ready(Ok(count))
-    }
-}
-
-impl AsyncBufRead for RequestBody {
-    fn poll_fill_buf(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
-        ready!(self.poll_chunk(context))?;
-        Poll::Ready(Ok(&self.get_mut().chunk))
-    }
-
-    fn consume(mut self: Pin<&mut Self>, count: usize) {
-        let count = count.min(self.chunk.len());
-        let _ = self.chunk.split_to(count);
     }
 }
 

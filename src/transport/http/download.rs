@@ -1,6 +1,7 @@
 //! `GET /server/files/<root>/<path>`: static files (spec api.md §1).
 
 use http_types::{Body, Response};
+use hyper::header::{IF_MODIFIED_SINCE, IF_RANGE, RANGE};
 use tide::http as http_types;
 
 use super::app::tail;
@@ -20,9 +21,9 @@ async fn answer(request: &Request) -> Result<Response> {
     visitor(request).identity.require(rights::to_read(&path))?;
     let download = request.state().files.download(&path).await?;
     let selection = download.select(&Conditions {
-        range: header(request, "Range"),
-        if_range: header(request, "If-Range"),
-        if_modified_since: header(request, "If-Modified-Since"),
+        range: header(request, RANGE),
+        if_range: header(request, IF_RANGE),
+        if_modified_since: header(request, IF_MODIFIED_SINCE),
     });
     let mut response = respond::empty(selection.status());
     let content_range = selection.content_range(download.length());

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http_types::Response;
+use hyper::header::{AsHeaderName, HeaderMap, HeaderValue};
 use tide::http as http_types;
 
 use super::cors::Cors;
@@ -85,9 +86,18 @@ impl Site {
     }
 }
 
-/// The value of a header, the last one where it stands more than once.
-pub(super) fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
-    request.header(name).map(|values| values.last().as_str())
+/// The value of a header, the last one where it stands more than once; nothing where that is no text.
+pub(super) fn header(request: &Request, name: impl AsHeaderName) -> Option<&str> {
+    headers(request, name).next_back()?.to_str().ok()
+}
+
+/// All values of a header.
+pub(super) fn headers(
+    request: &Request,
+    name: impl AsHeaderName,
+) -> impl DoubleEndedIterator<Item = &HeaderValue> {
+    let map = request.ext::<HeaderMap>();
+    map.map(|map| map.get_all(name).iter()).into_iter().flatten()
 }
 
 /// Answers with what a handler made, or with its error.

@@ -4,16 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_lite::io::AsyncBufRead;
-use futures_lite::stream;
+use futures_lite::StreamExt;
 use http_types::Response;
-use hyper::body::Bytes;
+use hyper::header::{CONTENT_TYPE, HOST};
 use multer::{Constraints, Field, Multipart, SizeLimit};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use tide::http as http_types;
 
-use super::app::{next_chunk, read_error};
+use super::app::{body_length, read_error, take_body};
 use super::respond;
 use super::site::{Request, Site, finish, header};
 use super::visitor::{refuse_foreign_pages, scheme, visitor};
@@ -37,17 +36,17 @@ const START_TIMEOUT: Duration = Duration::from_secs(10);
 const PATH: AsciiSet = NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// Takes an upload.
-pub(super) async fn receive(mut request: Request) -> tide::Result<Response> {
-    let outcome = take(&mut request).await;
+pub(super) async fn receive(request: Request) -> tide::Result<Response> {
+    let outcome = take(&request).await;
     if outcome.is_err() && visitor(&request).identity.role > Role::Anonymous {
         // What the client still sends is read away, within reason, so that it gets to see the answer.
-        let mut body = request.take_body().into_reader();
+        let mut body = take_body(&request);
         let mut rest = FORM_OVERHEAD;
-        while let Ok(chunk) = next_chunk(&mut body).await
-            && !chunk.is_empty()
+        while let Some(body) = &mut body
+            && let Some(Ok(piece)) = body.next().await
             && rest > 0
         {
-            rest = rest.saturating_sub(chunk.len() as u64);
+            rest = rest.saturating_sub(piece.len() as u64);
         }
     }
     finish(outcome)
@@ -71,13 +70,13 @@ struct Uploaded<'a> {
     print_queued: Option<bool>,
 }
 
-async fn take(request: &mut Request) -> Result<Response> {
+async fn take(request: &Request) -> Result<Response> {
     let site = request.state().clone();
     let identity = visitor(request).identity.clone();
     identity.require(Role::Operator)?;
     refuse_foreign_pages(request, &identity)?;
-    let length = request.len().map(|length| length as u64);
     let limit = site.options.max_upload_size.saturating_add(FORM_OVERHEAD);
+    let length = body_length(request);
     if length.is_some_and(|length| length > limit) {
         return Err(Error::new(413, "The upload is larger than max_upload_size"));
     }
@@ -155,7 +154,7 @@ async fn start_print(site: &Site, path: &str, user: Option<Arc<str>>) -> bool {
 
 fn location(request: &Request, root: &str, path: &str) -> String {
     let site = request.state();
-    let host = header(request, "Host").unwrap_or("localhost");
+    let host = header(request, HOST).unwrap_or("localhost");
     let path = utf8_percent_encode(path, &PATH);
     format!("{}://{host}{}/server/files/{root}/{path}", scheme(request), site.options.route_prefix)
 }
@@ -164,23 +163,13 @@ fn location(request: &Request, root: &str, path: &str) -> String {
 ///
 /// # Errors
 /// 400 for a body that is no form.
-fn form(request: &mut Request, limit: u64) -> Result<Multipart<'static>> {
-    let kind = header(request, "Content-Type").unwrap_or_default();
+fn form(request: &Request, limit: u64) -> Result<Multipart<'static>> {
+    let kind = header(request, CONTENT_TYPE).unwrap_or_default();
     let boundary = multer::parse_boundary(kind)
         .map_err(|error| Error::bad_request("The body must be multipart/form-data").caused_by(error))?;
     let constraints = Constraints::new().size_limit(SizeLimit::new().whole_stream(limit));
-    let body = request.take_body().into_reader();
-    Ok(Multipart::with_constraints(chunks(body), boundary, constraints))
-}
-
-/// A body as a stream of its pieces.
-fn chunks<R: AsyncBufRead + Unpin + Send + 'static>(
-    body: R,
-) -> impl futures_lite::Stream<Item = std::io::Result<Bytes>> + Send + 'static {
-    stream::try_unfold(body, |mut body| async move {
-        let chunk = next_chunk(&mut body).await?;
-        Ok((!chunk.is_empty()).then(|| (Bytes::from(chunk), body)))
-    })
+    let body = take_body(request).ok_or_else(|| Error::bad_request("The form is empty"))?;
+    Ok(Multipart::with_constraints(body, boundary, constraints))
 }
 
 /// The value of a field that is no file.
@@ -199,7 +188,7 @@ async fn text(mut field: Field<'_>) -> Result<String> {
 ///
 /// # Errors
 /// 400 for a malformed form, 413 for a large one.
-pub(super) async fn read_form(request: &mut Request) -> Result<Vec<(String, String)>> {
+pub(super) async fn read_form(request: &Request) -> Result<Vec<(String, String)>> {
     let mut parts = form(request, MAX_MESSAGE as u64)?;
     let mut pairs = Vec::new();
     while let Some(field) = parts.next_field().await.map_err(form_error)? {

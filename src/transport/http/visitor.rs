@@ -2,13 +2,14 @@
 
 use std::net::IpAddr;
 
+use hyper::header::{AUTHORIZATION, HOST, HeaderName, ORIGIN, REFERER, USER_AGENT};
 use tide::http as http_types;
 
 use super::arguments::own_key;
 use super::cors::{Cors, host_of};
 use super::forwarded;
 use super::hosts::Hosts;
-use super::site::{Request, header};
+use super::site::{Request, header, headers};
 use super::wire::Peer;
 use crate::api::{Error, Identity, Proof, Result, Role};
 use crate::auth::{Credentials, Networks};
@@ -59,8 +60,11 @@ impl Visitor {
     }
 }
 
+const X_ACCESS_TOKEN: HeaderName = HeaderName::from_static("x-access-token");
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
 /// Headers that decide who somebody is. Twice, they would mean different things to different readers.
-const ONCE: [&str; 5] = ["Host", "Authorization", "X-Access-Token", "X-Api-Key", "Origin"];
+const ONCE: [HeaderName; 5] = [HOST, AUTHORIZATION, X_ACCESS_TOKEN, X_API_KEY, ORIGIN];
 
 /// Finds out who makes a request.
 ///
@@ -69,7 +73,7 @@ const ONCE: [&str; 5] = ["Host", "Authorization", "X-Access-Token", "X-Api-Key",
 pub(super) async fn recognise(request: &Request) -> Result<Visitor> {
     let site = request.state();
     for name in ONCE {
-        if request.header(name).is_some_and(|values| values.iter().count() > 1) {
+        if headers(request, &name).nth(1).is_some() {
             return Err(Error::bad_request(format!("More than one header {name}")));
         }
     }
@@ -80,7 +84,7 @@ pub(super) async fn recognise(request: &Request) -> Result<Visitor> {
             Some(other) => site.context.auth.is_trusted(other).await,
             None => true,
         };
-    let known_host = match (&rules.hosts, header(request, "Host")) {
+    let known_host = match (&rules.hosts, header(request, HOST)) {
         (Some(hosts), Some(host)) => hosts.allow(host, &site.options.cors),
         _ => true,
     };
@@ -89,7 +93,7 @@ pub(super) async fn recognise(request: &Request) -> Result<Visitor> {
     let credentials = Credentials {
         access_token: token.as_deref(),
         one_shot: one_shot.as_deref().filter(|token| !token.is_empty()),
-        api_key: header(request, "X-Api-Key"),
+        api_key: header(request, &X_API_KEY),
         address: Some(origin.address),
         by_address: by_address && known_host,
     };
@@ -100,24 +104,21 @@ pub(super) async fn recognise(request: &Request) -> Result<Visitor> {
 
 fn origin(request: &Request, proxies: &Networks) -> forwarded::Origin {
     let peer = request.ext::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.address);
-    let values = |name: &str| {
-        let values = request.header(name).map(|values| values.iter().map(|value| value.as_str()).collect());
-        let values: Vec<&str> = values.unwrap_or_default();
-        values.into_iter()
-    };
-    forwarded::origin(peer, values("X-Forwarded-For"), values("X-Real-IP"), proxies)
+    // what is no text is no address either
+    let values = |name| headers(request, name).map(|value| value.to_str().unwrap_or("?"));
+    forwarded::origin(peer, values("x-forwarded-for"), values("x-real-ip"), proxies)
 }
 
 /// The token to call with (spec behaviour.md §4.1, step 1). Where a proxy asks for a password of its own, that is
 /// what `Authorization` holds, and there is no token.
 fn access_token(request: &Request, query: &str) -> Option<String> {
-    let token = match header(request, "Authorization") {
+    let token = match header(request, AUTHORIZATION) {
         Some(value) => match value.split_once(' ') {
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Some(token.trim().to_owned()),
             _ => None,
         },
         None => {
-            header(request, "X-Access-Token").map(str::to_owned).or_else(|| own_key(query, "access_token"))
+            header(request, &X_ACCESS_TOKEN).map(str::to_owned).or_else(|| own_key(query, "access_token"))
         }
     };
     token.filter(|token| !token.is_empty())
@@ -139,24 +140,24 @@ pub(super) fn refuse_foreign_pages(request: &Request, identity: &Identity) -> Re
 
 /// Whether a page of a foreign site makes the request, as far as the browser tells.
 fn is_foreign(request: &Request, cors: &Cors) -> bool {
-    if let Some(origin) = header(request, "Origin") {
+    if let Some(origin) = header(request, ORIGIN) {
         return !is_own_page(request, origin, cors);
     }
-    if let Some(site) = header(request, "Sec-Fetch-Site") {
+    if let Some(site) = header(request, "sec-fetch-site") {
         return site == "cross-site";
     }
-    if let Some(referer) = header(request, "Referer") {
+    if let Some(referer) = header(request, REFERER) {
         return !is_own_page(request, origin_of(referer), cors);
     }
     // For links and pictures, browsers may say nothing of the page that they are on. Nobody but a browser names
     // itself so; what a page sends by script has an Origin.
-    let is_browser = header(request, "User-Agent").is_some_and(|agent| agent.starts_with("Mozilla/5.0 ("));
+    let is_browser = header(request, USER_AGENT).is_some_and(|agent| agent.starts_with("Mozilla/5.0 ("));
     is_browser && request.method() == http_types::Method::Get
 }
 
 /// Whether an origin is that of a page of this very server, or one that is allowed.
 pub(super) fn is_own_page(request: &Request, origin: &str, cors: &Cors) -> bool {
-    let host = header(request, "Host").unwrap_or_default();
+    let host = header(request, HOST).unwrap_or_default();
     let page = origin.split_once("://").map_or(origin, |(_, host)| host);
     (!host.is_empty() && page.eq_ignore_ascii_case(host)) || cors.allows(origin)
 }
@@ -172,14 +173,14 @@ fn origin_of(url: &str) -> &str {
 pub(super) fn scheme(request: &Request) -> &'static str {
     let Some(peer) = request.ext::<Peer>() else { return "http" };
     let believed = request.state().options.rules.trusted_proxies.contains(peer.address);
-    let said = header(request, "X-Scheme").or_else(|| header(request, "X-Forwarded-Proto"));
+    let said = header(request, "x-scheme").or_else(|| header(request, "x-forwarded-proto"));
     let by_proxy = believed && said.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
     if peer.is_secure || by_proxy { "https" } else { "http" }
 }
 
 /// The name in a `Host` header, for a message.
 fn shown_host(request: &Request) -> String {
-    host_of(header(request, "Host").unwrap_or_default()).escape_default().to_string()
+    host_of(header(request, HOST).unwrap_or_default()).escape_default().to_string()
 }
 
 /// The maker of a request that has been recognised.

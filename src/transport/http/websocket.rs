@@ -13,6 +13,7 @@ use async_tungstenite::tungstenite::{Bytes, Error as WsError, Message};
 use async_tungstenite::{WebSocketReceiver, WebSocketSender, WebSocketStream};
 use futures_lite::{AsyncRead, AsyncWrite, StreamExt, ready};
 use http_types::Response;
+use hyper::header::{CONNECTION, HeaderName, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
 use hyper::upgrade::OnUpgrade;
 use smol::Timer;
 use tide::http as http_types;
@@ -21,7 +22,7 @@ use super::guests::Guest;
 use super::respond;
 use super::site::{Request, Site, finish, header};
 use super::visitor::{Visitor, is_own_page, visitor};
-use super::wire::{Io, Upgrade};
+use super::wire::{Io, Once};
 use crate::api::outbox::{CloseReason, Outgoing};
 use crate::api::{Connection, Error, Identity, Result, Transport};
 use crate::duplex::Stream;
@@ -102,23 +103,23 @@ pub(super) async fn open(request: Request) -> tide::Result<Response> {
 /// 400 for one that is none, 403 for a page of another site, 503 when there are too many.
 pub(super) fn accept(request: &Request) -> Result<(Response, OnUpgrade, Arc<Guest>)> {
     let site = request.state();
-    let names = |name: &str, word: &str| {
+    let names = |name: HeaderName, word: &str| {
         header(request, name)
             .is_some_and(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(word)))
     };
-    let key = header(request, "Sec-WebSocket-Key");
-    let version = header(request, "Sec-WebSocket-Version");
-    let (Some(key), true, true) = (key, names("Connection", "upgrade"), names("Upgrade", "websocket")) else {
+    let key = header(request, SEC_WEBSOCKET_KEY);
+    let version = header(request, SEC_WEBSOCKET_VERSION);
+    let (Some(key), true, true) = (key, names(CONNECTION, "upgrade"), names(UPGRADE, "websocket")) else {
         return Err(Error::bad_request("Can \"Upgrade\" only to \"WebSocket\"."));
     };
     if version != Some("13") {
         return Err(Error::new(426, "Only version 13 of the websocket protocol is spoken here"));
     }
-    let origin = header(request, "Origin");
+    let origin = header(request, ORIGIN);
     if origin.is_some_and(|origin| !is_own_page(request, origin, &site.options.cors)) {
         return Err(Error::forbidden("Cross origin websockets not allowed"));
     }
-    let upgrade = request.ext::<Upgrade>().and_then(Upgrade::take);
+    let upgrade = request.ext::<Once<OnUpgrade>>().and_then(Once::take);
     let (Some(upgrade), Some(guest)) = (upgrade, request.ext::<Arc<Guest>>().cloned()) else {
         return Err(Error::bad_request("The connection cannot be upgraded"));
     };

@@ -2,14 +2,13 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use http_types::{Method, Request, Response, StatusCode, Url};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::upgrade::OnUpgrade;
 use smol_hyper::rt::{FuturesIo, SmolTimer};
 use tide::http as http_types;
 
@@ -34,6 +33,10 @@ pub const MAX_HEADERS: usize = 100;
 /// What the server calls itself.
 const SERVER: &str = concat!("Perigee/", env!("CARGO_PKG_VERSION"));
 
+/// What stands before path and query in the addresses that tide reads.
+#[expect(clippy::expect_used, reason = "it is a constant")]
+static ANY_HOST: LazyLock<Url> = LazyLock::new(|| Url::parse("http://localhost").expect("an address"));
+
 /// A connection as it is read and written.
 pub(super) type Io = FuturesIo<Unstalled<Stream>>;
 
@@ -49,12 +52,17 @@ pub(super) struct Peer {
     pub(super) is_secure: bool,
 }
 
-/// The right to take over the connection after a 101 answer; handlers find it in a request that asks for it.
-pub(super) struct Upgrade(Mutex<Option<OnUpgrade>>);
+/// What belongs to a request once, and whose handler takes it from there: the body of type [`RequestBody`], and where it
+/// is asked for the right to take over the connection after a 101 answer, [`hyper::upgrade::OnUpgrade`].
+pub(super) struct Once<T>(Mutex<Option<T>>);
 
-impl Upgrade {
-    /// Takes it; there is only one.
-    pub(super) fn take(&self) -> Option<OnUpgrade> {
+impl<T> Once<T> {
+    fn new(thing: T) -> Self {
+        Self(Mutex::new(Some(thing)))
+    }
+
+    /// Takes it.
+    pub(super) fn take(&self) -> Option<T> {
         lock(&self.0).take()
     }
 }
@@ -104,7 +112,8 @@ async fn answer<S: Clone + Send + Sync + 'static>(
     response_out(response).await
 }
 
-/// hyper's request as tide takes it, or the status for what has no meaning here: an odd verb or target.
+/// hyper's request as tide takes it, or the status for a verb that has no meaning here. The headers stay in hyper's map,
+/// which handlers find in the request: see [`super::site::header`].
 fn request_in(mut request: hyper::Request<Incoming>, peer: Peer) -> Result<Request, StatusCode> {
     let method = match request.method().as_str() {
         "GET" => Method::Get,
@@ -117,24 +126,20 @@ fn request_in(mut request: hyper::Request<Incoming>, peer: Peer) -> Result<Reque
         _ => return Err(StatusCode::MethodNotAllowed),
     };
     // Only path and query of the target count, whatever host it or the Host header names.
-    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-    let url = Url::parse(&format!("http://localhost{target}")).map_err(|_| StatusCode::BadRequest)?;
+    let mut url = ANY_HOST.clone();
+    if let Some(target) = request.uri().path_and_query() {
+        url.set_path(target.path());
+        url.set_query(target.query());
+    }
     let mut converted = Request::new(method, url);
     if request.headers().contains_key(hyper::header::UPGRADE) {
-        let upgrade = hyper::upgrade::on(&mut request);
-        converted.ext_mut().insert(Upgrade(Mutex::new(Some(upgrade))));
+        converted.ext_mut().insert(Once::new(hyper::upgrade::on(&mut request)));
     }
-    for (name, value) in request.headers() {
-        if let Ok(value) = value.to_str() {
-            converted.append_header(name.as_str(), value);
-        }
-    }
+    let (head, incoming) = request.into_parts();
+    converted.ext_mut().insert(head.headers);
     converted.ext_mut().insert(peer);
-    let incoming = request.into_body();
-    let length = hyper::body::Body::size_hint(&incoming).exact();
-    if length != Some(0) {
-        let length = length.and_then(|length| usize::try_from(length).ok());
-        converted.set_body(http_types::Body::from_reader(RequestBody::new(incoming), length));
+    if !hyper::body::Body::is_end_stream(&incoming) {
+        converted.ext_mut().insert(Once::new(RequestBody::new(incoming)));
     }
     Ok(converted)
 }
