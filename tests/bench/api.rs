@@ -391,8 +391,9 @@ fn upload() {
     };
     let send = || {
         let request = Multipart::new().file("large.gcode", &content).upload();
+        let mut connection = server.connect();
         let begun = Instant::now();
-        server.send(&request).expect(201);
+        connection.send(&request).expect(201);
         begun.elapsed()
     };
     server.upload("gcodes", "warm.gcode", "G28\n").expect(201);
