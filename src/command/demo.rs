@@ -25,6 +25,10 @@ struct Demo {
 /// Runs the demo with these arguments.
 pub(super) fn run(args: Vec<OsString>) -> Result<ExitCode, UsageError> {
     let (command, args) = split_subcommand(args);
+    #[cfg(feature = "can")]
+    if command.as_deref() == Some("can-node") {
+        return super::can_node::run(args);
+    }
     let mut demo = Demo { port: DEFAULT_PORT, data: None, socket: None, speed: 1.0 };
     let parsed = ProcessOptions::parse_with(
         args,

@@ -1,5 +1,7 @@
 //! What can be asked of the program: run (the default), demo, check-config, api, version.
 
+#[cfg(all(feature = "demo", feature = "can"))]
+mod can_node;
 mod check_config;
 #[cfg(feature = "demo")]
 mod demo;
@@ -30,6 +32,8 @@ Usage: perigee [run] [OPTIONS]      serve (the default)
 const DEMO_COMMANDS: &str = "\
        perigee demo [--port N] [--data DIR] [--speed X]   a simulated printer with a server
        perigee demo klippy --socket PATH [--speed X]      the simulated printer alone
+       perigee demo can-node --interface NAME --uuid HEX [--application katapult]
+                                                          a board on a CAN bus, if built with the feature can
 ";
 #[cfg(not(feature = "demo"))]
 const DEMO_COMMANDS: &str = "";

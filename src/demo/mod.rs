@@ -1,5 +1,7 @@
 //! A printer to try Perigee on: a simulated Klippy, and a file for it to print.
 
+#[cfg(feature = "can")]
+pub mod can_node;
 pub mod klippy;
 
 /// The name of the sample.

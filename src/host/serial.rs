@@ -55,9 +55,10 @@ fn read(host: &Host, node: Node) -> Option<SerialDevice> {
     let device_type = match (&usb_location, port) {
         (Some(_), _) => SerialType::Usb,
         (None, Some(port)) => {
-            // The 8250 driver makes nodes for the ports that a PC may have; those with an address have not been
-            // taken by the driver of a real one.
-            if driver == "serial8250" && port != 0 {
+            // The 8250 driver makes nodes for the ports that a PC may have. The kernel has found no chip at those of
+            // type 0 (PORT_UNKNOWN); those with an address have not been taken by the driver of a real one.
+            let nothing_there = host.number(tty.join("type")) == Some(0u32);
+            if nothing_there || driver == "serial8250" && port != 0 {
                 return None;
             }
             SerialType::HardwareUart
@@ -98,12 +99,17 @@ mod tests {
         let tree = Tree::unpack(
             "@@ /sys/devices/soc/uart/driver -> ../../../bus/amba/drivers/uart-pl011\n\
              @@ /sys/devices/soc/uart/tty/ttyAMA0/port\n0x0\n\
+             @@ /sys/devices/soc/uart/tty/ttyAMA0/type\n32\n\
              @@ /sys/devices/soc/uart/tty/ttyAMA0/device -> ../..\n\
              @@ /sys/class/tty/ttyAMA0 -> ../../devices/soc/uart/tty/ttyAMA0\n\
              @@ /sys/devices/platform/serial8250/driver -> ../../bus/platform/drivers/serial8250\n\
              @@ /sys/devices/platform/serial8250/tty/ttyS2/port\n0x3E8\n\
              @@ /sys/devices/platform/serial8250/tty/ttyS2/device -> ../..\n\
              @@ /sys/class/tty/ttyS2 -> ../../devices/platform/serial8250/tty/ttyS2\n\
+             @@ /sys/devices/platform/serial8250/tty/ttyS3/port\n0x0\n\
+             @@ /sys/devices/platform/serial8250/tty/ttyS3/type\n0\n\
+             @@ /sys/devices/platform/serial8250/tty/ttyS3/device -> ../..\n\
+             @@ /sys/class/tty/ttyS3 -> ../../devices/platform/serial8250/tty/ttyS3\n\
              @@ /sys/devices/usb1/1-1/busnum\n1\n@@ /sys/devices/usb1/1-1/devnum\n7\n\
              @@ /sys/devices/usb1/1-1/1-1:1.0/driver -> ../../../../bus/usb/drivers/cdc_acm\n\
              @@ /sys/devices/usb1/1-1/1-1:1.0/tty/ttyACM0/device -> ../..\n\

@@ -150,13 +150,18 @@ class Guest:
     def shut_down(self, command="poweroff"):
         """An orderly end: the emulator ends by itself."""
         self.console.socket.sendall(f"{command}\n".encode())
+        self.gone(command)
+
+    def gone(self, what="what was asked for"):
+        """Wait for the end of the machine, for which something else is the reason; what it still said."""
         said = self.console.drain(COMMAND_SECONDS)
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
             self.pull_the_plug()
-            raise Failure(f"{command} did not end the machine: {said!r}") from None
+            raise Failure(f"{what} did not end the machine: {said!r}") from None
         self.console.close()
+        return said.decode(errors="replace")
 
     def end(self):
         if self.process and self.process.poll() is None:

@@ -410,29 +410,159 @@ def verify(guest, files, values, attempted, everything):
 
 @scenario
 def devices(make, report):
-    """What the kernel has to simulate devices with: a CAN bus, GPIO lines."""
+    """What is plugged in while the server runs, and plugged out: simulated by the kernel, asked for from outside."""
     guest = make("devices").start()
     guest.wait_ready()
-    check("vcan0" in guest.sh("ls /sys/class/net"), "no vcan0")
-    status, answer = guest.request("GET", "/machine/peripherals/canbus?interface=vcan0", seconds=60)
-    if status == 404:
-        report("CAN scan", "not in this build")
-    else:
-        check(status == 200 and json.loads(answer)["result"] == {"can_uuids": []}, f"CAN scan: {status} {answer!r}")
-        report("CAN scan on vcan0", "answers")
+    can_bus(guest, report)
+    camera(guest, report)
+    usb_board(guest, report)
+    gpio(guest, report)
+    guest.shut_down()
+
+
+def wait_for(guest, condition):
+    """Wait until a command of the guest's shell succeeds."""
+    guest.sh(f"for i in $(seq 100); do ! {{ {condition}; }} || break; sleep 0.1; done; {condition}")
+
+
+def can_nodes(guest, interface):
+    """What waits on a bus for a number, and how many seconds the question took."""
+    begun = time.monotonic()
+    nodes = guest.get(f"/machine/peripherals/canbus?interface={interface}", seconds=60)["can_uuids"]
+    return nodes, time.monotonic() - begun
+
+
+def can_bus(guest, report):
+    """Boards on a CAN bus that have no number are found; a bus with nobody, and one that is not there, are told apart."""
+    if guest.request("GET", "/machine/peripherals/canbus?interface=vcan0", seconds=60)[0] == 503:
+        report("CAN", "not in this build")
+        return
+    bus = guest.get("/machine/system_info")["system_info"]["canbus"]
+    # A simulated bus has no bit timing, from which Moonraker takes the name of the driver.
+    check(bus == {"vcan0": {"tx_queue_len": 1000, "bitrate": -1, "driver": "unknown"}}, f"system_info: {bus}")
+    nodes, seconds = can_nodes(guest, "vcan0")
+    check(nodes == [] and 2 <= seconds < 20, f"nobody on the bus: {nodes} in {seconds:.1f} s")
+    boards = {"11aabbccddee": "Klipper", "0123456789ab": "Katapult"}
+    for uuid, application in boards.items():
+        # Apart from the console, whose shell would end with it.
+        guest.sh(f"start-stop-daemon --start --background --make-pidfile --pidfile /tmp/{uuid}.pid --exec /usr/bin/simulator -- "
+                 f"demo can-node --interface vcan0 --uuid {uuid} --application {application.lower()}")
+    # Both listen to messages for all.
+    wait_for(guest, "[ $(grep 3f0 /proc/net/can/rcvlist_fil | wc -l) = 2 ]")
+    nodes, seconds = can_nodes(guest, "vcan0")
+    check({node["uuid"]: node["application"] for node in nodes} == boards and len(nodes) == 2, f"two boards: {nodes}")
+    report("CAN bus with two boards, answer after, s", f"{seconds:.1f}")
+    # Unplugged: what was seen before is not remembered.
+    guest.sh("start-stop-daemon --stop --pidfile /tmp/11aabbccddee.pid")
+    nodes, _ = can_nodes(guest, "vcan0")
+    check([node["application"] for node in nodes] == ["Katapult"], f"one board: {nodes}")
+    guest.sh("ip link set vcan0 down")
+    for interface, how in (("can7", "there is none"), ("vcan0", "down"), ("lo", "not a CAN bus")):
+        status, answer = guest.request("GET", f"/machine/peripherals/canbus?interface={interface}")
+        message = json.loads(answer)["error"]["message"]
+        check(status == 500 and interface in message, f"{interface} ({how}): {status} {message}")
+
+
+def camera(guest, report):
+    """A camera that is plugged in while the server runs, in the kernel's own simulation: what it is, what it can do."""
+    check(guest.get("/machine/peripherals/video") == {"v4l2_devices": [], "libcamera_devices": []}, "a camera from nowhere")
+    # A capture device, and one for output that is no camera.
+    guest.sh("plug in camera n_devs=1 node_types=0x101 && chown root:video /dev/video* && chmod 660 /dev/video*")
+    check(guest.sh("ls /dev/video*").split() == ["/dev/video0", "/dev/video1"], "nodes")
+    camera, = guest.get("/machine/peripherals/video")["v4l2_devices"]
+    modes = camera.pop("modes")
+    version = camera.pop("version")
+    check(guest.sh("uname -r").startswith(version.rsplit(".", 1)[0]), f"version {version}")
+    capabilities = camera.pop("capabilities")
+    check({"VIDEO_CAPTURE", "STREAMING"} <= set(capabilities) and "VIDEO_OUTPUT" not in capabilities, f"{capabilities}")
+    check(camera == {"device_name": "video0", "device_path": "/dev/video0", "camera_name": "vivid", "driver_name": "vivid",
+                     "alt_name": "vivid-000-vid-cap", "hardware_bus": "platform:vivid-000", "path_by_hardware": None,
+                     "path_by_id": None, "usb_location": None}, f"{camera}")
+    sizes = {mode["format"]: mode["resolutions"] for mode in modes}
+    check({"YUYV", "RGB3"} <= set(sizes), f"formats: {list(sizes)}")
+    check(sizes["YUYV"][:3] == ["320x180", "640x360", "640x480"], f"YUYV: {sizes['YUYV']}")
+    check(all(mode["description"] and mode["flags"] == [] for mode in modes), f"modes: {modes}")
+    report("camera: formats", len(modes))
+    guest.sh("plug out camera")
+    check(guest.get("/machine/peripherals/video")["v4l2_devices"] == [], "a camera that is gone")
+
+
+def usb_board(guest, report):
+    """A printer's board on USB, plugged in and out while the server runs: both ends of the cable are simulated."""
+    before = guest.get("/machine/peripherals/usb")["usb_devices"]
+    check(before == [], f"USB without a controller: {before}")
+    ports = [port["device_name"] for port in guest.get("/machine/peripherals/serial")["serial_devices"]]
+    # The kernel has nodes for four more, which the board does not have.
+    check(ports == ["ttyAMA0"] and guest.sh("ls /dev/ttyS3"), f"serial ports of the board: {ports}")
+    for serial in ("1A0028001551363038363836", "another"):
+        guest.sh(f"plug in usb use_acm=1 idVendor=0x1d50 idProduct=0x614e iManufacturer=Klipper iProduct=stm32f446xx "
+                 f"iSerialNumber={serial}")
+        wait_for(guest, "[ -c /dev/ttyACM0 ]")
+        # As udev does on a real board.
+        link = f"/dev/serial/by-id/usb-Klipper_stm32f446xx_{serial}-if00"
+        guest.sh(f"mkdir -p /dev/serial/by-id && ln -s ../../ttyACM0 {link}")
+        devices = guest.get("/machine/peripherals/usb")["usb_devices"]
+        board, = [device for device in devices if device["vendor_id"] == "1d50"]
+        location = f"{board['bus_num']}:{board['device_num']}"
+        check(board["product_id"] == "614e" and board["serial"] == serial and board["usb_location"] == location
+              and (board["manufacturer"], board["product"]) == ("Klipper", "stm32f446xx")
+              and board["class"] == "Communications", f"{board}")
+        hubs = [device for device in devices if device["vendor_id"] == "1d6b"]
+        check(hubs and all(hub["class"] == "Hub" and hub["manufacturer"].startswith("Linux") for hub in hubs), f"{hubs}")
+        port, = [port for port in guest.get("/machine/peripherals/serial")["serial_devices"] if port["device_type"] == "usb"]
+        check(port == {"device_type": "usb", "device_path": "/dev/ttyACM0", "device_name": "ttyACM0", "driver_name": "cdc_acm",
+                       "path_by_hardware": None, "path_by_id": link, "usb_location": location}, f"{port}")
+        guest.sh(f"plug out usb; rm {link}")
+        wait_for(guest, "[ ! -e /dev/ttyACM0 ]")
+        devices = guest.get("/machine/peripherals/usb")["usb_devices"]
+        check([device["vendor_id"] for device in devices] == ["1d6b"] * len(hubs), f"unplugged: {devices}")
+        ports = [port["device_name"] for port in guest.get("/machine/peripherals/serial")["serial_devices"]]
+        check(ports == ["ttyAMA0"], f"unplugged: {ports}")
+
+
+def gpio(guest, report):
+    """A relay on a GPIO line of the emulated board. Lines that can be read back from outside (gpio-sim, gpio-mockup) no
+    kernel of Debian's has, for either architecture."""
     check(guest.sh("ls /dev/gpiochip0") == "/dev/gpiochip0", "no gpiochip0")
     components = guest.get("/server/info")["components"]
     if "power" not in components and guest.request("GET", "/machine/device_power/devices")[0] == 404:
         guest.sh(f"printf '[power relay]\\ntype: gpio\\npin: gpiochip0/gpio5\\n' >> {DATA}/config/moonraker.conf")
-        guest.sh("chgrp perigee /dev/gpiochip0; chmod 660 /dev/gpiochip0")
+        guest.sh("chown root:perigee /dev/gpiochip0; chmod 660 /dev/gpiochip0")
         guest.service("restart")
         info = guest.wait_ready(60)[1]
         if "power" not in info["components"]:
             report("GPIO", "no power component in this build")
-            guest.shut_down()
             return
     for action in ("on", "off"):
         result = guest.call("POST", f"/machine/device_power/device?device=relay&action={action}")
         check(result == {"relay": action}, f"relay: {result}")
     report("GPIO relay", "switches")
+
+
+@scenario
+def reboots_through_the_kernel(make, report):
+    """An appliance whose init has no way to be told: the server, which has the right to, ends in order and calls reboot(2)."""
+    guest = make("kernel").start()
+    guest.wait_ready()
+    # As it is installed it has neither the right nor a way, and says so.
+    status, answer = guest.request("POST", "/machine/reboot")
+    check(status in (403, 500), f"an unprivileged reboot: {status} {answer!r}")
+    guest.service("stop")
+    # /bin without the programs that tell init
+    guest.sh("cp -a /bin /tmp/bin && rm /tmp/bin/reboot /tmp/bin/poweroff /tmp/bin/halt && mount --bind /tmp/bin /bin")
+    guest.sh(f"start-stop-daemon --start --background --exec /usr/bin/perigee -- -d {DATA}")
+    guest.wait_ready(60)
+    klippy(guest, "ready")
+    content = gcode("last", 200)
+    check(guest.upload("last.gcode", content)[0] == 201, "upload")
+    guest.call("POST", "/server/database/item", {"namespace": "test", "key": "last", "value": 1})
+    check(guest.call("POST", "/machine/reboot") == "ok", "reboot")
+    said = guest.gone()
+    check("going down" not in said, f"init was told: {said}")
+    guest.start()
+    guest.wait_ready()
+    check(guest.request("GET", "/server/files/gcodes/last.gcode")[1] == content, "the last file is not what was uploaded")
+    check(guest.get("/server/database/item?namespace=test&key=last")["value"] == 1, "database")
+    log = guest.sh(f"cat {DATA}/logs/moonraker.log*")
+    check("the init system does not reboot" in log and "Stopped" in log, "the log does not say how it ended")
     guest.shut_down()
