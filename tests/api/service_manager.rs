@@ -4,7 +4,11 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::sys::ptrace;
 use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::harness::{Http, Perigee, Request, Setup};
@@ -113,6 +117,47 @@ fn signs_of_life_come_in_time_and_stop_with_the_process() {
     assert_eq!(manager.within(LIMIT), None, "a process that stands still says that it lives");
     server.signal(Signal::SIGCONT);
     manager.expect("WATCHDOG=1");
+}
+
+/// The first thread runs the executor. A debugger can hold it alone, so everything that other threads do goes on: signs of
+/// life that came from one of them would not stop.
+#[test]
+fn signs_of_life_come_from_the_executor() {
+    const LIMIT: Duration = Duration::from_secs(1);
+    let (manager, setup) = Manager::at_path(Setup::new());
+    let server = spawn(setup.env("WATCHDOG_USEC", LIMIT.as_micros().to_string()));
+    manager.expect("READY=1");
+    manager.expect("WATCHDOG=1");
+    let executor = Pid::from_raw(server.pid().try_into().unwrap());
+    match ptrace::seize(executor, ptrace::Options::empty()) {
+        Err(Errno::EPERM) => return eprintln!("skipped: processes must not be traced here"),
+        seized => seized.unwrap(),
+    }
+    ptrace::interrupt(executor).unwrap();
+    waitpid(executor, Some(WaitPidFlag::__WALL)).unwrap();
+    let states = thread_states(executor);
+    assert_eq!(states.iter().filter(|(thread, _)| *thread == executor.as_raw()).count(), 1);
+    assert!(states.len() > 1, "there is nobody else who could give signs of life: {states:?}");
+    for (thread, state) in &states {
+        assert_eq!(*state == 't', *thread == executor.as_raw(), "only the executor stands still: {states:?}");
+    }
+    manager.rest();
+    assert_eq!(manager.within(2 * LIMIT), None, "another thread says that this one lives");
+    ptrace::detach(executor, None).unwrap();
+    manager.expect("WATCHDOG=1");
+    server.send(&Request::get("/server/info")).expect(200);
+}
+
+/// Each thread with its state, the letter after its name in proc_pid_stat(5).
+fn thread_states(process: Pid) -> Vec<(i32, char)> {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let state = |thread: std::io::Result<std::fs::DirEntry>| {
+        let path = thread.ok()?.path();
+        let stat = std::fs::read_to_string(path.join("stat")).ok()?;
+        let state = stat.rsplit_once(") ")?.1.chars().next()?;
+        Some((path.file_name()?.to_str()?.parse().ok()?, state))
+    };
+    threads.filter_map(state).collect()
 }
 
 #[test]
