@@ -23,9 +23,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::time::{ClockId, clock_gettime};
 use serde_json::{Map, Value, json};
 
 use harness::{FileDisk, Multipart, Perigee, Request, Setup, WsClient};
+use perigee::host::{Host, Sampler};
 use perigee::storage::history::{JobRecord, Total, put_job, put_total};
 use perigee::storage::{Options, Storage};
 use sim::Sim;
@@ -44,9 +46,10 @@ fn main() {
     }
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     println!("{:<58} {:>14}  budget", "what", "measured");
-    let parts: [(&str, fn()); 12] = [
+    let parts: [(&str, fn()); 13] = [
         ("start", start),
         ("idle", idle),
+        ("sample", sample),
         ("fan-out", fan_out),
         ("subscribe", subscribe),
         ("query", query),
@@ -126,6 +129,17 @@ fn sleeps(server: &Perigee) -> u64 {
             .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")?.trim().parse::<u64>().ok())
     });
     counts.sum()
+}
+
+/// What one look at CPU, memory, network and temperature costs, of which there is one a second.
+fn sample() {
+    const SAMPLES: u32 = 1000;
+    let used = || -> Duration { clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap().into() };
+    let mut sampler = Sampler::new(&Host::default());
+    sampler.sample();
+    let before = used();
+    (0..SAMPLES).for_each(|_| sampler.sample());
+    row("a sample of the machine, processor time", ms((used() - before) / SAMPLES), "1 ms");
 }
 
 /// The part of one core that the server uses while this runs, in per cent.

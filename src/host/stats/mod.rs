@@ -188,18 +188,4 @@ mod tests {
         sampler.sample();
         assert_eq!(sampler.cpu_temp, None);
     }
-
-    /// The figure that matters is measured, not asserted: run with `--nocapture`.
-    #[test]
-    fn cost_of_a_sample() {
-        const SAMPLES: u32 = 200;
-        let mut sampler = Sampler::new(&Host::default());
-        sampler.sample();
-        let before = clock(ClockId::CLOCK_THREAD_CPUTIME_ID);
-        for _ in 0..SAMPLES {
-            sampler.sample();
-        }
-        let used = clock(ClockId::CLOCK_THREAD_CPUTIME_ID) - before;
-        println!("{} µs of CPU a sample", used.as_micros() / u128::from(SAMPLES));
-    }
 }
