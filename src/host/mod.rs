@@ -15,6 +15,7 @@ pub(crate) mod dbus;
 mod devices;
 mod distribution;
 mod files;
+pub mod installation;
 mod memory;
 mod network;
 pub mod power;

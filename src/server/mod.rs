@@ -147,6 +147,7 @@ impl Server {
         let (config, settings, errors) = config_or_backup(&process.paths)?;
         let warnings = Arc::new(Warnings::default());
         process.warnings.iter().for_each(|text| warnings.add(text.clone()));
+        let from_backup = errors.is_some();
         if let Some(errors) = errors {
             warnings.add(format!("The configuration has errors, its last working backup is used:\n{errors}"));
         }
@@ -172,12 +173,15 @@ impl Server {
         }
 
         // what the configuration has left over is known now
-        config.warnings().into_iter().chain(config.unparsed_warnings()).for_each(|text| warnings.add(text));
-        if warnings.texts().is_empty()
+        let told: Vec<String> = config.warnings().into_iter().chain(config.unparsed_warnings()).collect();
+        // what else is wrong with the machine does not make it a worse configuration
+        if !from_backup
+            && told.is_empty()
             && let Err(error) = config.write_backup()
         {
             log::warn!("The configuration could not be backed up: {error}");
         }
+        told.into_iter().for_each(|text| warnings.add(text));
 
         // floor 4: transports
         let rates = transport::Rates::new(settings.authorization.stranger_request_rate);
@@ -407,6 +411,7 @@ fn build(
         machine::Parts {
             host: host.clone(),
             data_path: paths.data_path.clone(),
+            config_file: paths.config_file.clone(),
             events: events.clone(),
             klippy: klippy.clone(),
             warnings: warnings.clone(),

@@ -187,10 +187,11 @@ fn unless_same(section: &Section, port: u16, ssl_port: u16) -> Option<u16> {
 /// `[machine]` (spec config.md §3). The default of `provider` is what runs this machine.
 fn machine(config: &Config) -> Result<machine::Options, ConfigError> {
     let section = config.section("machine");
-    // an image brings its service and its configuration; neither is rewritten here
-    for ignored in ["validate_service", "validate_config", "force_validation"] {
-        section.boolean(ignored).optional()?;
-    }
+    let validation = machine::Validation {
+        service: section.boolean("validate_service").or(true)?,
+        config: section.boolean("validate_config").or(true)?,
+        force: section.boolean("force_validation").or(false)?,
+    };
     let actions = [("poweroff", PowerAction::PowerOff), ("halt", PowerAction::Halt)];
     let shutdown_action = section.choice("shutdown_action", &actions).any_case().or(PowerAction::PowerOff)?;
     let providers = Kind::ALL.map(|kind| (kind.name(), kind));
@@ -201,6 +202,7 @@ fn machine(config: &Config) -> Result<machine::Options, ConfigError> {
         shutdown_action,
         sudo_password: section.rendered("sudo_password").secret().optional()?,
         supervisord_config: Some(supervisord_config).filter(|path| !path.is_empty()).map(PathBuf::from),
+        validation,
     })
 }
 

@@ -11,6 +11,7 @@ mod peripherals;
 mod power;
 mod services;
 mod sudo;
+mod validation;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -25,6 +26,7 @@ use crate::sync::lock;
 use crate::tasks::{Spawner, unblock};
 use allowed::Allowed;
 pub use sudo::Done;
+pub use validation::Validation;
 
 /// What `[machine]` says.
 #[derive(Debug, Clone)]
@@ -37,6 +39,8 @@ pub struct Options {
     pub sudo_password: Option<String>,
     /// `supervisord_config_path`
     pub supervisord_config: Option<PathBuf>,
+    /// What of the installation is looked at.
+    pub validation: Validation,
 }
 
 /// What the component works with.
@@ -45,6 +49,8 @@ pub struct Parts {
     pub host: Host,
     /// The data folder.
     pub data_path: PathBuf,
+    /// The configuration that is used.
+    pub config_file: PathBuf,
     /// Where events go.
     pub events: Arc<Events>,
     /// For remote methods, and for the process of Klippy.
@@ -64,6 +70,7 @@ pub struct Machine {
     parts: Parts,
     provider: Kind,
     shutdown_action: PowerAction,
+    validation: Validation,
     allowed: OnceLock<Allowed>,
     sudo: Arc<Sudo>,
     services: Services,
@@ -86,6 +93,7 @@ impl Machine {
         let part = Arc::new(Self {
             provider: options.provider,
             shutdown_action: options.shutdown_action,
+            validation: options.validation,
             allowed: OnceLock::new(),
             services: Services::new(options.provider, &parts.host, &sudo, options.supervisord_config),
             states: Mutex::default(),
@@ -112,12 +120,13 @@ impl Machine {
         all
     }
 
-    /// Looks for services and follows their states until the run of the server ends.
+    /// Looks at the installation, then for services, and follows their states until the run of the server ends.
     pub fn start(self: &Arc<Self>) {
         let part = self.clone();
         self.parts.spawner.spawn(async move {
             let host = part.parts.host.clone();
             log::info!("{}", unblock(move || info::summary(&host)).await);
+            part.validate().await;
             part.follow_services().await;
         });
     }

@@ -121,7 +121,9 @@ impl Machine {
             self.parts.warnings.clear(WARNING);
             break;
         }
-        self.warn_of_missing_rights().await;
+        if self.validation.service {
+            self.warn_of_missing_rights().await;
+        }
         loop {
             self.services.wait().await;
             let known = lock(&self.states).clone();

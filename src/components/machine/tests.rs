@@ -24,6 +24,10 @@ impl Rig {
     }
 
     fn prepared(name: &str, provider: Kind, prepare: impl FnOnce(&Path)) -> Self {
+        Self::validated(name, provider, Validation { service: true, config: true, force: false }, prepare)
+    }
+
+    fn validated(name: &str, provider: Kind, validation: Validation, prepare: impl FnOnce(&Path)) -> Self {
         let folder = std::env::temp_dir().join(format!("perigee-machine-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(folder.join("data")).unwrap();
@@ -38,9 +42,10 @@ impl Rig {
         let end = Arc::clone(&ended);
         let restarts = Arc::new(Mutex::new(0));
         let restart = Arc::clone(&restarts);
-        let parts = Parts {
+        let mut parts = Parts {
             host: Host::at(&folder),
             data_path: folder.join("data"),
+            config_file: folder.join("data/config/moonraker.conf"),
             klippy: Klippy::new(options, events.clone(), spawner.clone()),
             events,
             warnings: warnings.clone(),
@@ -49,9 +54,14 @@ impl Rig {
             end_with: Box::new(move |action| lock(&end).push(action)),
         };
         let shutdown_action = PowerAction::PowerOff;
-        let options = Options { provider, shutdown_action, sudo_password: None, supervisord_config: None };
+        let options =
+            Options { provider, shutdown_action, sudo_password: None, supervisord_config: None, validation };
         // a machine whose files are changed before the component is made
         prepare(&folder);
+        let elsewhere = folder.join("etc/moonraker.conf");
+        if elsewhere.is_file() {
+            parts.config_file = elsewhere;
+        }
         let machine = Machine::new(options, parts);
         Self { machine, folder, client, _connections: connections, executor, warnings, ended, restarts }
     }
@@ -227,6 +237,67 @@ fn a_manager_that_is_not_there_is_warned_of() {
     rig.machine.start();
     let warning = rig.until(|| rig.warnings.texts().pop());
     assert_eq!(warning, "[machine]: services cannot be managed: systemctl is not installed");
+}
+
+#[test]
+fn a_provider_that_this_machine_does_not_have() {
+    for (kind, folder) in [(Kind::Sysv, "/etc/init.d"), (Kind::OpenRc, "/run/openrc")] {
+        let rig = Rig::new(kind.name(), kind);
+        rig.machine.start();
+        let warning = rig.until(|| rig.warnings.texts().pop());
+        assert!(warning.contains(folder) && warning.contains(kind.name()), "{warning}");
+    }
+}
+
+/// Warnings of the installation, after everything has been looked at.
+fn installation(rig: &Rig) -> Vec<String> {
+    smol::block_on(rig.executor.run(rig.machine.validate()));
+    rig.warnings.texts()
+}
+
+/// A service whose script knows the process that started this one.
+fn service_of_parent(folder: &Path) {
+    for place in ["etc/init.d", "run"] {
+        std::fs::create_dir_all(folder.join(place)).unwrap();
+    }
+    let parent = nix::unistd::getppid();
+    std::fs::create_dir_all(folder.join(format!("proc/{parent}"))).unwrap();
+    std::fs::write(folder.join(format!("proc/{parent}/stat")), "").unwrap();
+    std::fs::write(folder.join("run/perigee.pid"), parent.to_string()).unwrap();
+    std::fs::write(folder.join("etc/init.d/S60perigee"), "#!/bin/sh\n").unwrap();
+}
+
+#[test]
+fn only_a_service_is_looked_at_unless_forced() {
+    let all = Validation { service: true, config: true, force: false };
+    assert_eq!(installation(&Rig::new("hand", Kind::Sysv)), Vec::<String>::new());
+    let forced = Validation { force: true, ..all };
+    for (kind, word) in [(Kind::Sysv, "no service of sysv"), (Kind::None, "no service manager")] {
+        let rig = Rig::validated("forced", kind, forced, |_| {});
+        let warnings = installation(&rig);
+        assert!(warnings[0].contains(word), "{warnings:?}");
+        let rig = Rig::validated("off", kind, Validation { service: false, ..forced }, |_| {});
+        assert_eq!(installation(&rig), Vec::<String>::new());
+    }
+    let rig = Rig::validated("service", Kind::Sysv, forced, service_of_parent);
+    assert_eq!(smol::block_on(rig.machine.started_by()).as_deref(), Some("perigee"));
+    assert!(!installation(&rig).iter().any(|warning| warning.contains("started this server")));
+}
+
+#[test]
+fn a_configuration_that_front_ends_do_not_show() {
+    let all = Validation { service: true, config: true, force: false };
+    for (config, expected) in [(true, 1), (false, 0)] {
+        let rig = Rig::validated("config", Kind::None, Validation { config, ..all }, |folder| {
+            for place in ["data/config", "etc"] {
+                std::fs::create_dir_all(folder.join(place)).unwrap();
+                std::fs::write(folder.join(place).join("moonraker.conf"), "").unwrap();
+            }
+        });
+        let warnings = installation(&rig);
+        assert_eq!(warnings.len(), expected, "{warnings:?}");
+        assert!(warnings.iter().all(|warning| warning.contains("is not read")), "{warnings:?}");
+    }
 }
 
 const LOG: &str = "#!/bin/sh\necho \"$(basename \"$0\") $1\" > \"$0.did\"\n";

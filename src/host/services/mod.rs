@@ -228,14 +228,25 @@ impl Services {
             #[cfg(feature = "dbus")]
             Backend::SystemdDbus(systemd) => systemd.list().await?,
             Backend::Supervisord(supervisord) => supervisord.list().await?,
-            Backend::Sysv(sysv) => sysv.list(),
-            Backend::OpenRc(openrc) => openrc.list(),
+            Backend::Sysv(sysv) => self.there(sysv::FOLDER).map(|()| sysv.list())?,
+            Backend::OpenRc(openrc) => self.there(openrc::STATE).map(|()| openrc.list())?,
         };
         states.retain(|name, _| allowed(name));
         while states.len() > MAX_UNITS {
             states.pop_last();
         }
         Ok(states)
+    }
+
+    /// Whether the folder that marks a manager is there.
+    fn there(&self, folder: &str) -> Result<(), ServiceError> {
+        match self.host.path(folder).is_dir() {
+            true => Ok(()),
+            false => Err(ServiceError::Unavailable(format!(
+                "there is no {folder}, so 'provider: {}' is wrong here",
+                self.kind.name()
+            ))),
+        }
     }
 
     /// Waits until services may have changed.
@@ -305,6 +316,16 @@ impl Services {
             return missing;
         }
         Vec::new()
+    }
+
+    /// Whether the manager knows a service by another file than there is now. Only systemd keeps what it has read.
+    pub async fn unit_file_changed(&self, unit: &str) -> bool {
+        match &self.backend {
+            Backend::Systemctl(systemctl) => systemctl.unit_file_changed(unit).await,
+            #[cfg(feature = "dbus")]
+            Backend::SystemdDbus(systemd) => systemd.command_line.unit_file_changed(unit).await,
+            Backend::None | Backend::Supervisord(_) | Backend::Sysv(_) | Backend::OpenRc(_) => false,
+        }
     }
 
     /// Restarts the service that this process is. It ends in the course of that, so there may be no answer.

@@ -8,7 +8,7 @@ use super::seen::{Look, Seen};
 use super::{ACTION_LIMIT, Action, ServiceError, States, UnitState, checked, pid_file, valid_name};
 
 const SCRIPTS: &str = "/etc/init.d";
-const STATE: &str = "/run/openrc";
+pub(super) const STATE: &str = "/run/openrc";
 
 /// States that OpenRC keeps a folder for, in the order in which they are looked for: a service that is being
 /// stopped is also still started.

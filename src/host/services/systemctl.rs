@@ -86,6 +86,13 @@ impl Systemctl {
         Ok(())
     }
 
+    /// Whether a unit's file is another one than systemd has read. Where it cannot say, nothing is wrong.
+    pub(super) async fn unit_file_changed(&self, unit: &str) -> bool {
+        let Ok(unit) = checked(unit) else { return false };
+        let words = ["show", "--no-pager", "-p", "NeedDaemonReload", "--", &format!("{unit}.service")];
+        self.query(&words).await.is_ok_and(|text| text.trim() == "NeedDaemonReload=yes")
+    }
+
     pub(super) async fn act(&self, action: Action, unit: &str) -> Result<(), ServiceError> {
         // exactly the words that rules of sudo commonly allow
         let done = self.sudo.run("systemctl", &[action.name(), checked(unit)?], ACTION_LIMIT).await;
@@ -131,7 +138,7 @@ mod tests {
         case $1 in\n\
         list-units) echo 'klipper.service loaded active running Klipper';\n\
             echo 'gone.service not-found inactive dead gone.service'; echo 'x.socket loaded active listening x';;\n\
-        show) printf 'Id=klipper.service\\nActiveState=failed\\nSubState=failed\\n';;\n\
+        show) [ \"$4\" != NeedDaemonReload ] || exec echo NeedDaemonReload=$(cat reload); printf 'Id=klipper.service\\nActiveState=failed\\nSubState=failed\\n';;\n\
         restart) echo \"$@\" > did;;\n\
         *) echo 'Interactive authentication required.' >&2; exit 1;;\n\
         esac\n\
@@ -168,6 +175,17 @@ mod tests {
             assert!(matches!(refused, ServiceError::Denied(_)), "{refused:?}");
         });
         assert_eq!(tree.host().line("/usr/bin/did").as_deref(), Some("restart klipper"));
+    }
+
+    #[test]
+    fn a_file_that_is_not_read_yet() {
+        let tree = Tree::unpack(SYSTEMCTL);
+        let systemctl = Systemctl::new(tree.host(), &Arc::new(Sudo::new(tree.host(), None)));
+        for (reload, changed) in [("yes", true), ("no", false)] {
+            std::fs::write(tree.folder().join("usr/bin/reload"), reload).unwrap();
+            assert_eq!(smol::block_on(systemctl.unit_file_changed("perigee")), changed);
+        }
+        assert!(!smol::block_on(systemctl.unit_file_changed("-p")));
     }
 
     #[test]

@@ -30,7 +30,7 @@ type Listed = (String, String, String, String, String, String, OwnedObjectPath, 
 #[derive(Debug)]
 pub(super) struct SystemdDbus {
     host: Host,
-    command_line: Systemctl,
+    pub(super) command_line: Systemctl,
     bus: Mutex<Option<Bus>>,
     /// Held by whoever connects, so that it is done once.
     connecting: smol::lock::Mutex<()>,

@@ -13,7 +13,7 @@ use super::seen::{Look, Seen};
 use super::{ACTION_LIMIT, Action, ServiceError, States, UnitState, pid_file, valid_name};
 use crate::sync::lock;
 
-const FOLDER: &str = "/etc/init.d";
+pub(super) const FOLDER: &str = "/etc/init.d";
 
 /// The scripts of a machine.
 #[derive(Debug)]
