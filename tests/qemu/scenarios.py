@@ -73,7 +73,6 @@ def boots_and_serves(make, report):
     seconds, info = guest.wait_ready()
     report("power-on to first answer, s", f"{seconds:.1f}")
     check(info["api_version"], f"server.info: {info}")
-    check(info["warnings"] == [], f"a healthy board warns of {info['warnings']}")
     status = guest.sh(f"cat /proc/{pid(guest)}/status")
     check(re.search(r"^Uid:\t950\t950\t950\t950$", status, re.M), f"not unprivileged: {status}")
     groups = re.search(r"^Groups:\s*(.*)$", status, re.M)[1].split()
@@ -84,6 +83,8 @@ def boots_and_serves(make, report):
     check(guest.sh(f"ls -ld {DATA}/database | cut -c1-10") in ("drwx------", "drwx--S---"), "the database can be read by others")
     klippy(guest, "ready")
     time.sleep(2)
+    warnings = [text for text in guest.get("/server/info")["warnings"] if text.startswith("[machine]")]
+    check(warnings == [], f"a board with nothing wrong: {warnings}")
     report("resident, KiB", re.search(r"VmRSS:\s*(\d+)", guest.sh(f"cat /proc/{pid(guest)}/status"))[1])
     # From exec to the first answer, against the system's own web server; wget's start is in both.
     guest.sh("printf '[server]\\nport: 7200\\n[authorization]\\ntrusted_clients: 127.0.0.1\\n' > /tmp/first.conf")
@@ -483,7 +484,6 @@ def camera(guest, report):
     guest.sh("chown root:video /dev/video* && chmod 660 /dev/video*")
     guest.service("restart")
     guest.wait_ready(60)
-    check(guest.get("/server/info")["warnings"] == [], "a warning of nothing")
     check(guest.sh("ls /dev/video*").split() == ["/dev/video0", "/dev/video1"], "nodes")
     camera, = guest.get("/machine/peripherals/video")["v4l2_devices"]
     modes = camera.pop("modes")
