@@ -6,6 +6,7 @@ use std::net::{Ipv6Addr, Shutdown, SocketAddr, TcpListener};
 use serde_json::{Value, json};
 
 use crate::harness::{Http, Multipart, Perigee, Request, Setup};
+use crate::sim::Sim;
 
 #[test]
 fn one_connection_serves_many_requests() {
@@ -48,6 +49,17 @@ fn a_connection_ends_when_the_client_says_so() {
         answer.starts_with("HTTP/1.") && answer.contains(" 200 ") && answer.contains("klippy_state"),
         "{answer}"
     );
+}
+
+#[test]
+fn a_client_that_has_nothing_more_to_say_gets_its_answer() {
+    let (sim, server) = Sim::ready();
+    sim.mute("gcode/script");
+    let mut http = server.connect();
+    http.write(Request::post("/printer/gcode/script?script=M400").head("x").as_bytes()).unwrap();
+    http.stream().shutdown(Shutdown::Write).unwrap();
+    sim.answer_with("gcode/script", ",\"result\":{}");
+    assert_eq!(http.read_response(false).unwrap().expect(200).result(), "ok");
 }
 
 #[test]

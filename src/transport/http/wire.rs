@@ -85,6 +85,9 @@ pub(super) async fn serve<S: Clone + Send + Sync + 'static>(
     });
     let connection = http1::Builder::new()
         .timer(SmolTimer::new())
+        // A client may close its side when it has asked. What it asked for is done in either case; and looking for its
+        // end while a request is answered would take a system call each time.
+        .half_close(true)
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(MAX_HEADER_SIZE)
         .max_headers(MAX_HEADERS)
