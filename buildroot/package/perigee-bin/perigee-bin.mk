@@ -5,7 +5,7 @@
 ################################################################################
 
 PERIGEE_BIN_FILE = $(call qstrip,$(BR2_PACKAGE_PERIGEE_BIN_FILE))
-PERIGEE_BIN_LICENSE = GPL-3.0-or-later
+PERIGEE_BIN_LICENSE = GPL-3.0+
 PERIGEE_BIN_DEPENDENCIES = perigee-service
 
 define PERIGEE_BIN_INSTALL_TARGET_CMDS

@@ -6,7 +6,7 @@
 
 # One source for all image builders.
 PERIGEE_SERVICE_COMMON = $(BR2_EXTERNAL_PERIGEE_PATH)/../board-configs/common
-PERIGEE_SERVICE_LICENSE = GPL-3.0-or-later
+PERIGEE_SERVICE_LICENSE = GPL-3.0+
 
 # The numbers are fixed: files on the data partition outlive the image.
 define PERIGEE_SERVICE_USERS
@@ -58,6 +58,8 @@ endef
 define PERIGEE_SERVICE_INSTALL_INIT_OPENRC
 	$(INSTALL) -D -m 0755 $(PERIGEE_SERVICE_COMMON)/perigee.openrc \
 		$(TARGET_DIR)/etc/init.d/perigee
+	$(INSTALL) -D -m 0644 $(PERIGEE_SERVICE_COMMON)/perigee.default \
+		$(TARGET_DIR)/etc/conf.d/perigee
 endef
 
 define PERIGEE_SERVICE_INSTALL_INIT_SYSTEMD
