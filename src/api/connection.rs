@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::value::RawValue;
@@ -14,7 +14,7 @@ use super::event::{Event, Events};
 use super::outbox::{CloseReason, Outbox};
 use super::{Error, Result};
 use crate::json;
-use crate::sync::lock;
+use crate::sync::{Counter, lock};
 
 /// What a client said of itself with `server.connection.identify`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub struct Connection {
     identity: Mutex<Identity>,
     info: Mutex<Option<ClientInfo>>,
     waiting: Mutex<BTreeMap<u64, Waiting>>,
-    next_request: AtomicU64,
+    next_request: Counter,
     /// Where messages to it go.
     pub outbox: Outbox,
 }
@@ -112,7 +112,7 @@ impl Connection {
     /// # Errors
     /// 424 with the client's error as data, 500 when it disconnects, 503 when too many wait.
     pub async fn request(&self, method: &str, params: Option<&RawValue>) -> Result<Box<RawValue>> {
-        let id = self.next_request.fetch_add(1, Ordering::Relaxed);
+        let id = self.next_request.next();
         let (sender, answer) = bounded(1);
         {
             let mut waiting = lock(&self.waiting);
@@ -198,7 +198,7 @@ impl Connections {
             identity: Mutex::new(identity),
             info: Mutex::default(),
             waiting: Mutex::default(),
-            next_request: AtomicU64::new(1),
+            next_request: Counter::new(),
             outbox: Outbox::default(),
         });
         open.insert(id, connection.clone());

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use crate::sync::lock;
+use crate::sync::{Counter, lock};
 
 /// The claims of all running requests.
 #[derive(Debug, Default)]
@@ -22,9 +22,8 @@ pub(super) struct Claim {
 impl Claims {
     /// Begins a claim of nothing yet.
     pub(super) fn begin(self: &Arc<Self>) -> Claim {
-        use std::sync::atomic::{AtomicU64, Ordering};
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        Claim { claims: self.clone(), id: NEXT.fetch_add(1, Ordering::Relaxed) }
+        static NEXT: Counter = Counter::new();
+        Claim { claims: self.clone(), id: NEXT.next() }
     }
 
     /// Whether a true path, or a directory above it, is claimed.

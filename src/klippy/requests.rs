@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
@@ -11,7 +10,7 @@ use smol::channel::{Receiver, Sender, bounded};
 use super::framing::END;
 use crate::api::{Error, Result};
 use crate::json;
-use crate::sync::lock;
+use crate::sync::{Counter, lock};
 
 /// How many requests may wait for Klippy. One more is answered with 503.
 pub const MAX_PENDING: usize = 512;
@@ -25,7 +24,7 @@ type Answer = Result<Box<RawValue>>;
 /// Requests on their way.
 #[derive(Default)]
 pub(super) struct Requests {
-    next_id: AtomicU64,
+    next_id: Counter,
     pending: Mutex<BTreeMap<u64, Sender<Answer>>>,
     /// Frames for the task that writes to the socket; none while there is no socket.
     outgoing: Mutex<Option<Sender<Vec<u8>>>>,
@@ -52,7 +51,7 @@ impl Requests {
     /// # Errors
     /// 503 without a connection, when it ends, or when too many requests wait; 400 with Klippy's message.
     pub(super) async fn send(&self, method: &str, params: Option<&RawValue>) -> Answer {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed) + 1;
+        let id = self.next_id.next();
         let outgoing = lock(&self.outgoing).clone();
         let outgoing = outgoing.ok_or_else(|| Error::unavailable("Klippy Host not connected"))?;
         let (sender, answer) = bounded(1);

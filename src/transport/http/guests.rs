@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use smol::channel::{Receiver, Sender, bounded};
 
 use crate::api::{Connection, Error, Result, Role};
 use crate::auth::whose;
-use crate::sync::lock;
+use crate::sync::{Counter, lock};
 
 /// How many TCP connections may be open. One more waits in the kernel's queue until another ends.
 pub const MAX_CONNECTIONS: usize = 512;
@@ -28,7 +28,7 @@ pub const MAX_STRANGER_MESSAGE: usize = 64 * 1024;
 /// Everybody who is connected.
 pub(super) struct Guests {
     open: Mutex<BTreeMap<u64, Arc<State>>>,
-    next: AtomicU64,
+    next: Counter,
     max_websockets: usize,
 }
 
@@ -76,7 +76,7 @@ type Open = BTreeMap<u64, Arc<State>>;
 
 impl Guests {
     pub(super) fn new(max_websockets: usize) -> Arc<Self> {
-        Arc::new(Self { open: Mutex::default(), next: AtomicU64::new(0), max_websockets })
+        Arc::new(Self { open: Mutex::default(), next: Counter::new(), max_websockets })
     }
 
     /// Whether one more can come in.
@@ -97,7 +97,7 @@ impl Guests {
         } else if strangers.len() >= MAX_STRANGERS || open.len() >= MAX_CONNECTIONS {
             dismiss(&mut open, least_welcome(&strangers));
         }
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let id = self.next.next();
         let state = Arc::new(State {
             address,
             doing: Mutex::new(Doing {
