@@ -18,7 +18,8 @@ inherit cargo cargo-update-recipe-crates
 # The set that the options start with: ${PERIGEE_FEATURES_MINIMAL}, _DEFAULT or _FULL.
 PERIGEE_FEATURES ??= "${PERIGEE_FEATURES_DEFAULT}"
 PACKAGECONFIG ??= "${PERIGEE_FEATURES}"
-CARGO_BUILD_FLAGS:append = " --bin perigee --no-default-features --features minimal"
+# Options that are chosen are named here because the class of scarthgap does not pass them on.
+CARGO_BUILD_FLAGS:append = " --bin perigee --no-default-features --features minimal ${PACKAGECONFIG_CONFARGS}"
 
 # The packaging strips, and keeps the symbols in the -dbg package.
 export CARGO_PROFILE_RELEASE_STRIP = "false"
