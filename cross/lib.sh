@@ -45,6 +45,9 @@ describe() {
     esac
     # Every ARMv7 application processor has Thumb-2, whose instructions are mostly half as long.
     case $1 in armv7-*) code="$code -Ctarget-feature=+thumb-mode" ;; esac
+    # Rust's target leaves the FPU alone, Debian's gcc and musl pass numbers in its registers: linked together they
+    # compute nonsense without a word. The processors in question have one. rustc warns of the name, which is LLVM's.
+    case $1 in mipsel-*) code="$code -Ctarget-feature=-soft-float" ;; esac
     # The linker prepares for pages of 64 KiB; the Raspberry Pi 5 has some of 16 KiB, no board has larger ones.
     case $1 in aarch64-*) page=16384 ;; mipsel-*) page=65536 ;; esac
 }
