@@ -1,7 +1,7 @@
 //! `perigee demo`: a simulated printer with a server in front of it; `perigee demo klippy`: the printer alone.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -102,10 +102,16 @@ fn with_server(demo: &Demo, options: ProcessOptions) -> io::Result<ExitCode> {
         ..options
     };
     let process = run::prepare(&options)?;
-    let (port, shown) = (demo.port, data.display().to_string());
-    Ok(run::serve(&process, move |_| {
-        println!("\n  A simulated printer is at http://127.0.0.1:{port} (data in {shown}).");
-        println!("  {SAMPLE_NAME} can be printed. Ctrl-C ends the demo.\n");
+    let shown = data.display().to_string();
+    Ok(run::serve(&process, move |server| {
+        // a folder that was there may have another port in its configuration than the command line
+        let port = server.port();
+        // nobody has to read it
+        let _ = writeln!(
+            io::stdout(),
+            "\n  A simulated printer is at http://127.0.0.1:{port} (data in {shown}).\n  \
+             {SAMPLE_NAME} can be printed. Ctrl-C ends the demo.\n"
+        );
     }))
 }
 

@@ -134,6 +134,7 @@ pub struct Server {
     connections: Arc<Connections>,
     storage: Storage,
     stop: (Sender<Stop>, Receiver<Stop>),
+    port: u16,
     #[cfg(feature = "history")]
     history: Arc<History>,
 }
@@ -220,9 +221,15 @@ impl Server {
             connections,
             storage,
             stop,
+            port: settings.server.port,
             #[cfg(feature = "history")]
             history,
         })
+    }
+
+    /// The port for HTTP.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Has the run end; the first reason given counts.

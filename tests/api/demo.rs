@@ -27,16 +27,20 @@ impl Demo {
         let mut command = binary();
         command.args(["demo", "--port", &port.to_string(), "--speed", "10000"]).stdout(Stdio::piped());
         change(&mut command);
-        let mut child = command.spawn().unwrap();
-        let url = format!("http://127.0.0.1:{port}");
-        let mut said = String::new();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        while !said.contains(&url) {
-            assert_ne!(output.read_line(&mut said).unwrap(), 0, "the demo ended: {said}");
-        }
+        let child = command.spawn().unwrap();
+        let mut demo =
+            Self { child, address: SocketAddr::new([127, 0, 0, 1].into(), port), said: String::new() };
+        let mut output = BufReader::new(demo.child.stdout.take().unwrap());
+        demo.address = loop {
+            assert_ne!(output.read_line(&mut demo.said).unwrap(), 0, "the demo ended: {}", demo.said);
+            let url = demo.said.split_once("A simulated printer is at http://");
+            if let Some(url) = url.and_then(|(_, rest)| rest.split(' ').next()) {
+                break url.parse().unwrap();
+            }
+        };
         // it may say more later, and must not be stopped by a full pipe
         std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
-        Self { child, address: SocketAddr::new([127, 0, 0, 1].into(), port), said }
+        demo
     }
 
     fn get(&self, target: &str) -> Value {
@@ -89,6 +93,12 @@ fn its_folder_can_be_chosen_and_stays() {
     assert!(std::fs::read_dir(data.join("gcodes")).unwrap().count() > 0);
     assert_eq!(demo.stop(), Some(0));
     assert!(data.join("gcodes").is_dir());
+    // its configuration is the user's now, and says the port
+    let again = Demo::start(|command| {
+        command.arg("--data").arg(&data);
+    });
+    assert_eq!(again.address, demo.address);
+    assert!(again.get("/server/info")["klippy_connected"].is_boolean());
 }
 
 #[test]
