@@ -425,11 +425,17 @@ def wait_for(guest, condition):
     guest.sh(f"for i in $(seq 100); do ! {{ {condition}; }} || break; sleep 0.1; done; {condition}")
 
 
-def wait_for_warning(guest, text):
-    end = time.monotonic() + 30
-    while not any(text in warning for warning in guest.get("/server/info")["warnings"]):
-        check(time.monotonic() < end, f"no warning of {text!r}")
+def eventually(condition, seconds, what):
+    """Wait until something holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        check(time.monotonic() < end, f"within {seconds} s there was not {what}")
         time.sleep(0.1)
+
+
+def wait_for_warning(guest, text):
+    warned = lambda: any(text in warning for warning in guest.get("/server/info")["warnings"])  # noqa: E731
+    eventually(warned, 30, f"a warning of {text!r}")
 
 
 def can_nodes(guest, interface):
