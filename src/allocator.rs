@@ -5,9 +5,10 @@
 //! takes a tenth of that.
 
 use std::alloc::{GlobalAlloc, Layout};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use dlmalloc::Dlmalloc;
+use perigee::sync::lock;
 
 /// dlmalloc behind a lock.
 pub(crate) struct Allocator(Mutex<Dlmalloc>);
@@ -19,7 +20,7 @@ impl Allocator {
 
     /// Neither taking nor leaving this lock allocates.
     fn heap(&self) -> MutexGuard<'_, Dlmalloc> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

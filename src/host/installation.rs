@@ -9,7 +9,8 @@ use nix::sys::statfs::{FsType, TMPFS_MAGIC, statfs};
 use nix::unistd::{AccessFlags, access};
 
 use super::devices::nodes;
-use super::{Host, Throttled, user_name};
+use super::user::{group_name, user_name};
+use super::{Host, Throttled};
 
 /// `linux/magic.h`
 const RAMFS_MAGIC: u32 = 0x8584_58f6;
@@ -41,15 +42,6 @@ fn sentence(host: &Host, path: &str, without: &str) -> String {
         _ => "a rule of udev has to give it to a group of this user".to_owned(),
     };
     format!("{without}: user {user} may not open {path} ({what_to_do})")
-}
-
-fn group_name(host: &Host, id: u32) -> Option<String> {
-    let groups = host.text("/etc/group")?;
-    groups.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let (name, _password, number) = (fields.next()?, fields.next()?, fields.next()?);
-        (number.parse() == Ok(id)).then(|| name.to_owned())
-    })
 }
 
 /// Whether what is in a folder is lost when the machine is switched off. May block.
