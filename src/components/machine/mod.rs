@@ -16,6 +16,8 @@ mod validation;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use futures_lite::future;
+
 use crate::api::{Call, Endpoint, Events, NoParams, Reply, Result, Warnings};
 use crate::host::power::PowerAction;
 use crate::host::services::{Kind, ServiceError, Services, States};
@@ -60,7 +62,7 @@ pub struct Parts {
     /// Starts its tasks.
     pub spawner: Spawner,
     /// Builds everything anew within this process.
-    pub restart: Box<dyn Fn() + Send + Sync>,
+    pub restart: Arc<dyn Fn() + Send + Sync>,
     /// Ends this server in order, then has the kernel do this ([`crate::host::power::tell_kernel`]).
     pub end_with: Box<dyn Fn(PowerAction) + Send + Sync>,
 }
@@ -120,14 +122,13 @@ impl Machine {
         all
     }
 
-    /// Looks at the installation, then for services, and follows their states until the run of the server ends.
+    /// Looks at the installation and for services, and follows their states until the run of the server ends.
     pub fn start(self: &Arc<Self>) {
         let part = self.clone();
         self.parts.spawner.spawn(async move {
             let host = part.parts.host.clone();
             log::info!("{}", unblock(move || info::summary(&host)).await);
-            part.validate().await;
-            part.follow_services().await;
+            future::zip(part.validate(), part.follow_services()).await;
         });
     }
 

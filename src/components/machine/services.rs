@@ -98,7 +98,7 @@ impl Machine {
 
     /// Finds the services, then tells of every change. A manager that cannot be asked (it may still be starting,
     /// as this machine may be) is asked again.
-    pub(super) async fn follow_services(self: Arc<Self>) {
+    pub(super) async fn follow_services(&self) {
         // the file is to be there also where nothing is managed
         self.allowed();
         if self.provider == Kind::None {
@@ -121,24 +121,11 @@ impl Machine {
             self.parts.warnings.clear(WARNING);
             break;
         }
-        if self.validation.service {
-            self.warn_of_missing_rights().await;
-        }
+        self.validate_rights().await;
         loop {
             self.services.wait().await;
             let known = lock(&self.states).clone();
             self.take_states(self.services.look(&known).await);
-        }
-    }
-
-    /// Says which right is missing before somebody needs it, unless sudo would do.
-    async fn warn_of_missing_rights(&self) {
-        let missing = self.services.missing_rights().await;
-        if missing.is_empty() || self.sudo.check().await {
-            return;
-        }
-        for right in missing {
-            self.parts.warnings.add(format!("[machine]: {right}"));
         }
     }
 

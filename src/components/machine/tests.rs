@@ -50,7 +50,7 @@ impl Rig {
             events,
             warnings: warnings.clone(),
             spawner,
-            restart: Box::new(move || *lock(&restart) += 1),
+            restart: Arc::new(move || *lock(&restart) += 1),
             end_with: Box::new(move |action| lock(&end).push(action)),
         };
         let shutdown_action = PowerAction::PowerOff;

@@ -72,6 +72,18 @@ impl Machine {
         }
     }
 
+    /// Says which right is missing before somebody needs it, unless sudo would do. For when the manager can be asked.
+    pub(super) async fn validate_rights(&self) {
+        if !self.validation.service {
+            return;
+        }
+        let missing = self.services.missing_rights().await;
+        if missing.is_empty() || self.sudo.check().await {
+            return;
+        }
+        missing.iter().for_each(|right| self.warn(right));
+    }
+
     /// The service that this process belongs to, or its parent: scripts in `/etc/init.d` know the process that they
     /// started, which may start this one.
     pub(super) async fn started_by(&self) -> Option<String> {
