@@ -10,7 +10,7 @@ use perigee::host::power;
 use perigee::host::service_manager::{ServiceManager, State};
 use perigee::logging::{self, LogControl, LogOptions};
 use perigee::server::{Process, Server, StartError, Stop};
-use perigee::tasks::Spawner;
+use perigee::tasks::{Spawner, drive};
 use perigee::time;
 use smol::Executor;
 
@@ -85,10 +85,7 @@ pub(super) fn serve(process: &Process, started: impl Fn(&Server)) -> ExitCode {
             server.shut_down().await;
             Ok::<_, StartError>(stop)
         };
-        // The reactor's own thread waits for sockets and timers. With async_io::block_on this thread would take turns at
-        // that with it, which costs 20 wake-ups a second while nothing happens. In return a request that comes alone waits
-        // for one more change of threads.
-        match futures_lite::future::block_on(executor.run(run)) {
+        match drive(executor.run(run)) {
             Ok(Stop::Restart) => {}
             Ok(stop) => {
                 log::info!("Stopped");

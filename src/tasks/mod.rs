@@ -1,7 +1,9 @@
-//! Starting tasks and blocking work. Floor 0.
+//! Running the executor, starting tasks, and blocking work. Floor 0.
 //!
 //! The executor and the pool of threads compile 1 to 2 KiB of code for each type of future or closure that they are
 //! given. So they are given boxes, all of one type.
+
+mod drive;
 
 use std::fmt;
 use std::future::Future;
@@ -10,6 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 
 use smol::{Executor, Task};
+
+pub use drive::drive;
 
 /// Starts tasks that belong to one run of the server: they end with it, wherever they are, because the run owns
 /// the executor and this only points to it.
