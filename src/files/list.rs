@@ -144,7 +144,8 @@ pub(super) fn list_below(policy: &Policy, root: &Root, top: &RelPath) -> Result<
         if !seen.insert((metadata.dev(), metadata.ino())) {
             continue;
         }
-        let result = each_entry(policy, &directory, &real, |found| {
+        let listed = |name: &OsStr| !only_gcode || is_gcode(&name.to_string_lossy());
+        let result = each_entry(policy, &directory, &real, listed, |found| {
             if found.is_dir {
                 if found.level != Level::Nothing {
                     open.push((
@@ -153,7 +154,7 @@ pub(super) fn list_below(policy: &Policy, root: &Root, top: &RelPath) -> Result<
                         format!("{prefix}{}/", found.name),
                     ));
                 }
-            } else if !only_gcode || is_gcode(found.name) {
+            } else {
                 files.push(ListedFile {
                     path: format!("{prefix}{}", found.name),
                     modified: found.stat.modified,
@@ -191,23 +192,29 @@ pub(super) fn directory(place: &Place, records: Option<Records<'_>>) -> Result<D
         permissions: place.policy.root_level(&place.root).text(),
     };
     let records = records.filter(|_| place.root.name == GCODES);
-    let complete = each_entry(&place.policy, &real, &real, |found| {
-        let records = records.filter(|_| !found.is_dir && is_gcode(found.name));
-        let metadata = records.and_then(|record| record(&place.path.child(found.name)));
-        let entry = Entry {
-            name: found.name.to_owned(),
-            modified: found.stat.modified,
-            size: found.stat.size,
-            permissions: found.level.text(),
-            metadata,
-        };
-        if found.is_dir {
-            listing.dirs.push(entry)
-        } else {
-            listing.files.push(entry)
-        }
-        listing.dirs.len() + listing.files.len() < MAX_ENTRIES
-    })
+    let complete = each_entry(
+        &place.policy,
+        &real,
+        &real,
+        |_| true,
+        |found| {
+            let records = records.filter(|_| !found.is_dir && is_gcode(found.name));
+            let metadata = records.and_then(|record| record(&place.path.child(found.name)));
+            let entry = Entry {
+                name: found.name.to_owned(),
+                modified: found.stat.modified,
+                size: found.stat.size,
+                permissions: found.level.text(),
+                metadata,
+            };
+            if found.is_dir {
+                listing.dirs.push(entry)
+            } else {
+                listing.files.push(entry)
+            }
+            listing.dirs.len() + listing.files.len() < MAX_ENTRIES
+        },
+    )
     .map_err(|error| failed("list", &place.display(), error))?;
     if !complete {
         log::warn!("'{}' has more than {MAX_ENTRIES} entries, the rest is not listed", place.display());
@@ -241,24 +248,28 @@ struct Found<'a> {
     real: PathBuf,
 }
 
-/// Calls `visit` for every file and directory in `directory` that clients get to see, until it returns false;
-/// returns whether it never did. Links are shown as what they lead to; what leads nowhere, and sockets and
-/// devices, are left out.
+/// Calls `visit` for every directory in `directory` that clients get to see, and every file of which `listed` takes the
+/// name, until it returns false; returns whether it never did. Links are shown as what they lead to; what leads nowhere,
+/// and sockets and devices, are left out.
 fn each_entry(
     policy: &Policy,
     directory: &Path,
     real: &Path,
+    listed: impl Fn(&OsStr) -> bool,
     mut visit: impl FnMut(Found<'_>) -> bool,
 ) -> std::io::Result<bool> {
     let levels = policy.entries_of(real);
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let os_name = entry.file_name();
-        if is_temporary(&os_name) {
+        // Thumbnails are in the folder of G-code, too. What is not listed is not looked at.
+        let passed_over = || entry.file_type().is_ok_and(|kind| kind.is_file()) && !listed(&os_name);
+        if is_temporary(&os_name) || passed_over() {
             continue;
         }
-        let Some((metadata, level, true_path)) = inspect(policy, &levels, real, &entry) else { continue };
-        if !metadata.is_dir() && !metadata.is_file() {
+        let inspected = inspect(policy, &levels, real, &entry, &os_name);
+        let Some((metadata, level, true_path)) = inspected else { continue };
+        if !metadata.is_dir() && (!metadata.is_file() || !listed(&os_name)) {
             continue;
         }
         let name = os_name.to_string_lossy();
@@ -276,16 +287,16 @@ fn inspect(
     levels: &EntryLevels<'_>,
     real: &Path,
     entry: &fs::DirEntry,
+    name: &OsStr,
 ) -> Option<(Metadata, Level, PathBuf)> {
-    let name = entry.file_name();
     if !entry.file_type().ok()?.is_symlink() {
         let metadata = entry.metadata().ok()?;
-        let true_path = if metadata.is_dir() { real.join(&name) } else { PathBuf::new() };
-        return Some((metadata, levels.of(&name), true_path));
+        let true_path = if metadata.is_dir() { real.join(name) } else { PathBuf::new() };
+        return Some((metadata, levels.of(name), true_path));
     }
     let target = fs::canonicalize(entry.path()).ok()?;
     let metadata = fs::metadata(&target).ok()?;
-    let level = levels.of(&name).min(policy.level(&target));
+    let level = levels.of(name).min(policy.level(&target));
     // A linked file is told as read-only (spec behaviour.md §5.1).
     let level = if metadata.is_dir() { level } else { level.min(Level::Read) };
     Some((metadata, level, target))
