@@ -16,6 +16,7 @@ use super::message::{Message, Status};
 use super::{Klippy, KlippyState, Peer};
 use crate::api::Event;
 use crate::sync::lock;
+use crate::tasks::first_of;
 
 /// How often a missing socket is looked for, and an unready Klippy asked again (spec behaviour.md §2.1).
 pub(super) const RETRY_INTERVAL: Duration = Duration::from_millis(250);
@@ -72,7 +73,7 @@ impl Klippy {
         let lost = async {
             let reading = self.read(&socket);
             let writing = write(&socket, outgoing);
-            smol::future::or(reading, writing).await
+            first_of(reading, writing).await
         };
         let handshake = async {
             self.handshake().await;

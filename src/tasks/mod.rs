@@ -4,6 +4,7 @@
 //! given. So they are given boxes, all of one type.
 
 mod drive;
+mod first_of;
 
 use std::fmt;
 use std::future::Future;
@@ -14,6 +15,7 @@ use std::task::{Context, Poll, ready};
 use smol::{Executor, Task};
 
 pub use drive::drive;
+pub use first_of::first_of;
 
 /// Starts tasks that belong to one run of the server: they end with it, wherever they are, because the run owns
 /// the executor and this only points to it.

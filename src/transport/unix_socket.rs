@@ -20,6 +20,7 @@ use super::stall::Unstalled;
 use crate::api::outbox::Outgoing;
 use crate::api::{Connection, Transport};
 use crate::klippy::framing::{END, Frame, FrameReader, MAX_FRAME};
+use crate::tasks::first_of;
 
 /// How many clients may be connected. One more is closed at once.
 pub const MAX_CLIENTS: usize = 32;
@@ -109,7 +110,7 @@ async fn serve(socket: Async<UnixStream>, context: Context) {
     let calls = Calls::new(context.clone(), connection.clone());
     let reading = read(&socket, &calls, &connection);
     let writing = write(&socket, &connection);
-    if let Err(error) = smol::future::or(reading, writing).await {
+    if let Err(error) = first_of(reading, writing).await {
         log::debug!("A client on the unix socket was lost: {error}");
     }
     context.connections.remove(&connection);

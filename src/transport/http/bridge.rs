@@ -19,6 +19,7 @@ use super::websocket::{PING_INTERVAL, accept, close, take_over};
 use crate::api::outbox::CloseReason;
 use crate::api::{Error, Result, Role};
 use crate::klippy::framing::{END, Frame, FrameReader, MAX_FRAME};
+use crate::tasks::first_of;
 use crate::transport::stall::Unstalled;
 
 /// Klippy closed its side.
@@ -62,7 +63,7 @@ where
         }
     };
     let from_klippy = async { back(&mut sender, &klippy).await };
-    let reason = smol::future::or(to_klippy, from_klippy).await;
+    let reason = first_of(to_klippy, from_klippy).await;
     if let Some(reason) = reason {
         close(sender, receiver, reason).await;
     }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,8 @@ use super::wire::{Io, Once};
 use crate::api::outbox::{CloseReason, Outgoing};
 use crate::api::{Connection, Error, Identity, Result, Transport};
 use crate::duplex::Stream;
+use crate::sync::lock;
+use crate::tasks::first_of;
 use crate::transport::MAX_MESSAGE;
 use crate::transport::calls::Calls;
 use crate::transport::stall::Unstalled;
@@ -182,48 +184,53 @@ async fn run<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut last_heard = Instant::now();
-    let mut pings = Timer::interval(PING_INTERVAL);
-    enum Next {
-        Send(Outgoing),
-        Received(Option<std::result::Result<Message, WsError>>),
-        Ping,
-    }
-    let reason = loop {
-        let next = smol::future::or(
-            async { Next::Received(receiver.next().await) },
-            smol::future::or(async { Next::Send(connection.outbox.next().await) }, async {
-                pings.next().await;
-                Next::Ping
-            }),
-        )
-        .await;
-        let sent = match next {
-            Next::Send(Outgoing::Message(text)) => sender.send(Message::text(&*text)).await,
-            Next::Send(Outgoing::Close(reason)) => break reason,
-            Next::Ping if last_heard.elapsed() > PONG_TIMEOUT => break CloseReason::NO_PONG,
-            Next::Ping => sender.send(Message::Ping(Bytes::new())).await,
-            Next::Received(Some(Ok(message))) => {
-                last_heard = Instant::now();
-                match message {
-                    Message::Text(text) => received(Some(text.into())),
-                    Message::Binary(bytes) => received(Some(bytes)),
-                    // tungstenite answers pings and closes itself
-                    _ => received(None),
+    let last_heard = Mutex::new(Instant::now());
+    // each ends with the reason of which the client is to be told, if it is still there
+    let reading = async {
+        loop {
+            match receiver.next().await {
+                Some(Ok(message)) => {
+                    *lock(&last_heard) = Instant::now();
+                    match message {
+                        Message::Text(text) => received(Some(text.into())),
+                        Message::Binary(bytes) => received(Some(bytes)),
+                        // tungstenite answers pings and closes itself
+                        _ => received(None),
+                    }
                 }
-                Ok(())
+                Some(Err(WsError::Capacity(_))) => return Some(TOO_LONG),
+                Some(Err(WsError::Io(error))) if error.kind() == TOO_MUCH => return Some(TOO_LONG),
+                Some(Err(error)) => return broken(connection, &error),
+                None => return None,
             }
-            Next::Received(Some(Err(WsError::Capacity(_)))) => break TOO_LONG,
-            Next::Received(Some(Err(WsError::Io(error)))) if error.kind() == TOO_MUCH => break TOO_LONG,
-            Next::Received(Some(Err(error))) => Err(error),
-            Next::Received(None) => return,
-        };
-        if let Err(error) = sent {
-            log::debug!("Websocket {} broke: {error}", connection.id());
-            return;
         }
     };
-    close(sender, receiver, reason).await;
+    let writing = async {
+        let mut pings = Timer::interval(PING_INTERVAL);
+        loop {
+            let ping = async {
+                pings.next().await;
+                None
+            };
+            let message = match smol::future::or(async { Some(connection.outbox.next().await) }, ping).await {
+                Some(Outgoing::Message(text)) => Message::text(&*text),
+                Some(Outgoing::Close(reason)) => return Some(reason),
+                None if lock(&last_heard).elapsed() > PONG_TIMEOUT => return Some(CloseReason::NO_PONG),
+                None => Message::Ping(Bytes::new()),
+            };
+            if let Err(error) = sender.send(message).await {
+                return broken(connection, &error);
+            }
+        }
+    };
+    if let Some(reason) = first_of(reading, writing).await {
+        close(sender, receiver, reason).await;
+    }
+}
+
+fn broken(connection: &Connection, error: &WsError) -> Option<CloseReason> {
+    log::debug!("Websocket {} broke: {error}", connection.id());
+    None
 }
 
 /// A message was longer than [`MAX_MESSAGE`], or than a stranger's may be.
