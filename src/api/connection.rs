@@ -1,6 +1,6 @@
 //! Lasting connections: websockets and unix socket clients.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,7 +41,7 @@ pub struct Connection {
     address: Option<IpAddr>,
     identity: Mutex<Identity>,
     info: Mutex<Option<ClientInfo>>,
-    waiting: Mutex<BTreeMap<u64, Waiting>>,
+    waiting: Mutex<HashMap<u64, Waiting>>,
     next_request: Counter,
     /// Where messages to it go.
     pub outbox: Outbox,
@@ -150,7 +150,7 @@ impl Connection {
 
 /// All lasting connections.
 pub struct Connections {
-    open: Mutex<BTreeMap<u64, Arc<Connection>>>,
+    open: Mutex<HashMap<u64, Arc<Connection>>>,
     closing: AtomicBool,
     events: Arc<Events>,
 }

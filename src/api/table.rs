@@ -1,7 +1,7 @@
 //! The endpoint table: all endpoints of all parts. Transports, the permission check, the list of components in
 //! `server.info` and the description of the API are read from it.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -14,7 +14,7 @@ use super::endpoint::{Endpoint, Verb};
 pub struct Table {
     components: Vec<&'static str>,
     endpoints: Vec<Arc<Endpoint>>,
-    by_rpc: BTreeMap<&'static str, Arc<Endpoint>>,
+    by_rpc: HashMap<&'static str, Arc<Endpoint>>,
 }
 
 impl Table {

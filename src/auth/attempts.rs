@@ -1,6 +1,6 @@
 //! Failed attempts to log in: each address is slowed down, and none is slowed for another.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ struct Record {
 pub(super) struct Attempts {
     /// After how many failures an address may not try again until the server starts anew; none for never.
     limit: Option<u32>,
-    records: Mutex<BTreeMap<IpAddr, Record>>,
+    records: Mutex<HashMap<IpAddr, Record>>,
 }
 
 impl Attempts {

@@ -4,7 +4,7 @@
 //! name space can then call himself as he likes, so here it is the other way round: the configured names are looked
 //! up, and an address is trusted when it is one of theirs.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -32,7 +32,7 @@ pub const MAX_NAMES: usize = 32;
 pub struct TrustedClients {
     networks: Networks,
     names: Vec<Arc<str>>,
-    known: Arc<Mutex<BTreeMap<Arc<str>, Lookup>>>,
+    known: Arc<Mutex<HashMap<Arc<str>, Lookup>>>,
 }
 
 /// What is known of a name.

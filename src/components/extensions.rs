@@ -2,7 +2,7 @@
 //!
 //! Endpoints: `connection.*`, `server.extensions.*`. Events: `notify_agent_event`. No options, nothing stored.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ pub struct Extensions {
     klippy: Arc<Klippy>,
     events: Arc<Events>,
     /// Remote methods by the agent's connection.
-    methods: Mutex<BTreeMap<u64, Vec<String>>>,
+    methods: Mutex<HashMap<u64, Vec<String>>>,
 }
 
 #[derive(Deserialize)]

@@ -1,6 +1,6 @@
 //! Methods of ours that G-code macros call (`action_call_remote_method`).
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use serde_json::value::RawValue;
@@ -13,7 +13,7 @@ pub type RemoteMethod = Arc<dyn Fn(Option<&RawValue>) + Send + Sync>;
 
 /// All remote methods by name.
 #[derive(Default)]
-pub(super) struct RemoteMethods(Mutex<BTreeMap<String, RemoteMethod>>);
+pub(super) struct RemoteMethods(Mutex<HashMap<String, RemoteMethod>>);
 
 impl RemoteMethods {
     /// Adds a method.

@@ -1,6 +1,6 @@
 //! Requests to Klippy and their answers.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ type Answer = Result<Box<RawValue>>;
 #[derive(Default)]
 pub(super) struct Requests {
     next_id: Counter,
-    pending: Mutex<BTreeMap<u64, Sender<Answer>>>,
+    pending: Mutex<HashMap<u64, Sender<Answer>>>,
     /// Frames for the task that writes to the socket; none while there is no socket.
     outgoing: Mutex<Option<Sender<Vec<u8>>>>,
 }

@@ -1,6 +1,6 @@
 //! The status cache, and who is told of changes (spec behaviour.md §2.5).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -28,7 +28,7 @@ pub(super) struct StatusCache {
     live: Wanted,
     /// What parts of this program want.
     host: Wanted,
-    subscribers: BTreeMap<u64, Subscriber>,
+    subscribers: HashMap<u64, Subscriber>,
     /// Subscriptions on their way to Klippy, so that one request can serve several.
     asked: Vec<Arc<Wanted>>,
     clock: Option<(f64, Instant)>,

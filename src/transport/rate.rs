@@ -1,6 +1,6 @@
 //! How often strangers may ask: each address so many times a second.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ pub struct Rates {
     /// The time that one request takes of an address's share; none without a limit.
     share: Option<Duration>,
     /// Up to when the share of an address is used.
-    used: Mutex<BTreeMap<IpAddr, Instant>>,
+    used: Mutex<HashMap<IpAddr, Instant>>,
 }
 
 impl Rates {

@@ -1,6 +1,6 @@
 //! Where feeds come from: the server of Moonlight, or a folder for those who write them.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
@@ -28,7 +28,7 @@ pub(super) enum Source {
     /// Its address without the name of the feed.
     Server(String),
     /// With when each file was last changed as it was read.
-    Folder(PathBuf, Mutex<BTreeMap<String, SystemTime>>),
+    Folder(PathBuf, Mutex<HashMap<String, SystemTime>>),
     None,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! There is nobody to ask for states: a service is active while the process in its pid file runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -23,7 +23,7 @@ pub(super) struct Sysv {
     /// How long a script may take.
     limit: Duration,
     /// What the script of each service says: it is read again only when it changed, not at every look at the states.
-    known: Mutex<BTreeMap<String, Known>>,
+    known: Mutex<HashMap<String, Known>>,
     seen: Seen,
 }
 

@@ -1,7 +1,7 @@
 //! Who is connected over TCP, and who has to go when there are too many. Whoever has proved to be somebody stays;
 //! strangers make room for each other, first those of the address that has most of them.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -27,7 +27,7 @@ pub const MAX_STRANGER_MESSAGE: usize = 64 * 1024;
 
 /// Everybody who is connected.
 pub(super) struct Guests {
-    open: Mutex<BTreeMap<u64, Arc<State>>>,
+    open: Mutex<HashMap<u64, Arc<State>>>,
     next: Counter,
     max_websockets: usize,
 }
@@ -72,7 +72,7 @@ impl State {
     }
 }
 
-type Open = BTreeMap<u64, Arc<State>>;
+type Open = HashMap<u64, Arc<State>>;
 
 impl Guests {
     pub(super) fn new(max_websockets: usize) -> Arc<Self> {
@@ -122,7 +122,7 @@ fn strangers(open: &Open) -> Vec<(u64, Arc<State>)> {
 
 /// Of the address that has most of these, the one that is missed least.
 fn least_welcome(strangers: &[(u64, Arc<State>)]) -> Option<u64> {
-    let mut counts: BTreeMap<IpAddr, usize> = BTreeMap::new();
+    let mut counts: HashMap<IpAddr, usize> = HashMap::new();
     for (_, state) in strangers {
         *counts.entry(state.address).or_default() += 1;
     }
