@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_lite::io::AsyncBufRead;
+use futures_lite::io::{AsyncBufRead, AsyncBufReadExt};
 use futures_lite::{FutureExt, Stream, ready};
 use http_types::Body;
 use hyper::body::{Body as HyperBody, Bytes, Frame, Incoming, SizeHint};
@@ -78,13 +78,25 @@ impl ResponseBody {
     pub(super) async fn take(body: Body) -> io::Result<Self> {
         match body.len() {
             Some(0) => Ok(Self::empty()),
-            Some(length) if length <= CHUNK => {
-                let bytes = body.into_bytes().await.map_err(|error| io::Error::other(error.into_inner()))?;
-                Ok(Self::Whole(Some(bytes.into())))
-            }
+            Some(length) if length <= CHUNK => Ok(Self::Whole(Some(read_whole(body, length).await?))),
             length => Ok(Self::Stream(Box::new(body), length.map(|length| length as u64))),
         }
     }
+}
+
+/// Reads a body of this length, mostly in one piece.
+async fn read_whole(mut body: Body, length: usize) -> io::Result<Bytes> {
+    let mut bytes = Vec::with_capacity(length);
+    while bytes.len() < length {
+        let filled = body.fill_buf().await?;
+        if filled.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let count = filled.len().min(length - bytes.len());
+        bytes.extend_from_slice(&filled[..count]);
+        body.consume(count);
+    }
+    Ok(bytes.into())
 }
 
 impl HyperBody for ResponseBody {
