@@ -353,10 +353,7 @@ fn clients_that_say_nothing_hold_up_nobody() {
     let mut half = server.connect();
     half.write(b"POST /server/jsonrpc HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{").unwrap();
     let mut upload = server.connect();
-    let head = Request::post("/server/files/upload")
-        .header("Content-Type", &Multipart::content_type())
-        .header("Content-Length", "100000")
-        .head("x");
+    let head = Multipart::head(100_000);
     upload.write(head.as_bytes()).unwrap();
     upload.write(&Multipart::new().file("a.gcode", "G28").unfinished()).unwrap();
     // an upload that stands still does not hold up another, nor anything else with files
@@ -373,10 +370,7 @@ fn an_upload_that_comes_byte_by_byte_is_whole_in_the_end() {
     let server = Perigee::start();
     let body = Multipart::new().text("root", "config").file("slow.cfg", "slow but sure").into_body();
     let mut http = server.connect();
-    let head = Request::post("/server/files/upload")
-        .header("Content-Type", &Multipart::content_type())
-        .header("Content-Length", &body.len().to_string())
-        .head("x");
+    let head = Multipart::head(body.len());
     http.write(head.as_bytes()).unwrap();
     for byte in body {
         http.write(&[byte]).unwrap();

@@ -99,13 +99,19 @@ fn a_restart_is_a_reload() {
     server.send(&Request::get("/server/info")).expect(200);
 }
 
+/// A server that has to give signs of life, and has given the first.
+fn watched(limit: Duration) -> (Manager, Perigee) {
+    let (manager, setup) = Manager::at_path(Setup::new());
+    let server = spawn(setup.env("WATCHDOG_USEC", limit.as_micros().to_string()));
+    manager.expect("READY=1");
+    manager.expect("WATCHDOG=1");
+    (manager, server)
+}
+
 #[test]
 fn signs_of_life_come_in_time_and_stop_with_the_process() {
     const LIMIT: Duration = Duration::from_secs(2);
-    let (manager, setup) = Manager::at_path(Setup::new());
-    let server = spawn(setup.env("WATCHDOG_USEC", LIMIT.as_micros().to_string()));
-    manager.expect("READY=1");
-    manager.expect("WATCHDOG=1");
+    let (manager, server) = watched(LIMIT);
     // also after a restart, which has an executor of its own
     server.post("/server/restart", json!({}));
     manager.expect("RELOADING=1");
@@ -124,10 +130,7 @@ fn signs_of_life_come_in_time_and_stop_with_the_process() {
 #[test]
 fn signs_of_life_come_from_the_executor() {
     const LIMIT: Duration = Duration::from_secs(1);
-    let (manager, setup) = Manager::at_path(Setup::new());
-    let server = spawn(setup.env("WATCHDOG_USEC", LIMIT.as_micros().to_string()));
-    manager.expect("READY=1");
-    manager.expect("WATCHDOG=1");
+    let (manager, server) = watched(LIMIT);
     let executor = Pid::from_raw(server.pid().try_into().unwrap());
     match ptrace::seize(executor, ptrace::Options::empty()) {
         Err(Errno::EPERM) => return eprintln!("skipped: processes must not be traced here"),

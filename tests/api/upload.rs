@@ -310,10 +310,7 @@ fn an_upload_that_breaks_off_leaves_nothing() {
     for part in [10, 200, 5_000, 100_000] {
         let body = Multipart::new().file("a.gcode", vec![b'x'; 200_000]).into_body();
         let mut http = server.connect();
-        let head = Request::post("/server/files/upload")
-            .header("Content-Type", &Multipart::content_type())
-            .header("Content-Length", &body.len().to_string())
-            .head("x");
+        let head = Multipart::head(body.len());
         http.write(head.as_bytes()).unwrap();
         http.write(&body[..part]).unwrap();
         http.stream().flush().unwrap();
@@ -330,10 +327,7 @@ fn an_upload_that_a_cut_of_power_ends_leaves_the_old_file() {
         let known = ["a.gcode", ".thumbs", "moonraker.conf", ".moonraker.conf.bkp"];
         let body = Multipart::new().text("root", root).file("a.gcode", vec![b'x'; 2_000_000]).into_body();
         let mut http = server.connect();
-        let head = Request::post("/server/files/upload")
-            .header("Content-Type", &Multipart::content_type())
-            .header("Content-Length", &body.len().to_string())
-            .head("x");
+        let head = Multipart::head(body.len());
         http.write(head.as_bytes()).unwrap();
         http.write(&body[..1_500_000]).unwrap();
         eventually("the upload to be under way", || {
@@ -478,10 +472,7 @@ fn an_answer_comes_even_when_the_body_is_refused_early() {
     let server = Perigee::start();
     let mut http = server.connect();
     let body = Multipart::new().text("root", "nowhere").file("a.gcode", vec![b'x'; 400_000]).into_body();
-    let head = Request::post("/server/files/upload")
-        .header("Content-Type", &Multipart::content_type())
-        .header("Content-Length", &body.len().to_string())
-        .head("x");
+    let head = Multipart::head(body.len());
     http.write(head.as_bytes()).unwrap();
     http.write(&body).unwrap();
     let answer: Value = http.read_response(false).unwrap().json();

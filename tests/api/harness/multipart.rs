@@ -48,6 +48,14 @@ impl Multipart {
         self.body
     }
 
+    /// The head of an upload whose body has this length, for tests that send the body piece by piece.
+    pub fn head(length: usize) -> String {
+        Request::post(UPLOAD)
+            .header("Content-Type", &Self::content_type())
+            .header("Content-Length", &length.to_string())
+            .head("x")
+    }
+
     pub fn into_body(mut self) -> Vec<u8> {
         self.body.extend(format!("--{BOUNDARY}--\r\n").into_bytes());
         self.body
