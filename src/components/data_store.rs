@@ -43,8 +43,8 @@ type Sample = Option<i32>;
 struct Sensor {
     /// Monitors are shown on request only.
     is_monitor: bool,
-    /// Samples by the index of their field.
-    samples: BTreeMap<usize, VecDeque<Sample>>,
+    /// Samples of each of [`FIELDS`] that it reports.
+    samples: [Option<VecDeque<Sample>>; FIELDS.len()],
 }
 
 #[derive(Clone, Copy, Serialize)]
@@ -148,7 +148,7 @@ impl DataStore {
                 let is_monitor = !sensors.iter().any(|sensor| sensor == name);
                 let sensor = known
                     .entry(name.to_owned())
-                    .or_insert_with(|| Sensor { is_monitor, samples: BTreeMap::new() });
+                    .or_insert_with(|| Sensor { is_monitor, samples: Default::default() });
                 sensor.is_monitor = is_monitor;
                 self.find_fields(name, sensor);
             }
@@ -161,14 +161,10 @@ impl DataStore {
 
     /// Keeps samples of the fields that the sensor reports, and of no others.
     fn find_fields(&self, name: &str, sensor: &mut Sensor) {
-        for (index, (field, _)) in FIELDS.iter().enumerate() {
+        for ((field, _), samples) in FIELDS.iter().zip(&mut sensor.samples) {
             match self.klippy.value::<Option<f64>>(name, field) {
-                Some(_) => {
-                    sensor.samples.entry(index).or_default();
-                }
-                None => {
-                    sensor.samples.remove(&index);
-                }
+                Some(_) => drop(samples.get_or_insert_default()),
+                None => *samples = None,
             }
         }
     }
@@ -176,8 +172,9 @@ impl DataStore {
     /// Takes one sample of everything. What is not known just now keeps its last value.
     fn sample(&self) {
         for (name, sensor) in lock(&self.sensors).iter_mut() {
-            for (index, samples) in &mut sensor.samples {
-                let value = self.klippy.value::<Option<f64>>(name, FIELDS[*index].0);
+            for ((field, _), samples) in FIELDS.iter().zip(&mut sensor.samples) {
+                let Some(samples) = samples else { continue };
+                let value = self.klippy.value::<Option<f64>>(name, field);
                 let sample = match value {
                     Some(value) => value.map(|value| (value * 100.0).round() as i32),
                     None => samples.back().copied().flatten(),
@@ -222,10 +219,11 @@ impl DataStore {
                 out.push(',');
             }
             json::push_quoted(&mut out, name);
-            let lists = sensor.samples.iter().map(|(index, samples)| {
+            let lists = FIELDS.iter().zip(&sensor.samples).filter_map(|((_, list), samples)| {
+                let samples = samples.as_ref()?.iter();
                 let values: Vec<Option<f64>> =
-                    samples.iter().map(|sample| sample.map(|n| f64::from(n) / 100.0)).collect();
-                format!("\"{}\":{}", FIELDS[*index].1, json::to_text(&values))
+                    samples.map(|sample| sample.map(|n| f64::from(n) / 100.0)).collect();
+                Some(format!("\"{list}\":{}", json::to_text(&values)))
             });
             out.push_str(":{");
             out.push_str(&lists.collect::<Vec<_>>().join(","));

@@ -1,6 +1,6 @@
 //! What USB, serial and video devices have in common: their place in sysfs and their links in `/dev`.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::Host;
@@ -47,8 +47,8 @@ pub(crate) fn nodes(host: &Host, class: &str, links_in: &str) -> Vec<Node> {
 
 /// The links in a folder such as `/dev/serial/by-id`: node name to path of the link. Where two links lead to the
 /// same node, the first by name counts.
-fn links(host: &Host, folder: &str) -> BTreeMap<String, PathBuf> {
-    let mut links = BTreeMap::new();
+fn links(host: &Host, folder: &str) -> HashMap<String, PathBuf> {
+    let mut links = HashMap::new();
     for name in host.names(folder) {
         let path = Path::new(folder).join(name);
         if let Some(node) = host.link_name(&path) {

@@ -2,7 +2,7 @@
 //!
 //! The file (0.8 MB) is not kept in memory: one pass over it picks the names of the devices that are plugged in.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
@@ -13,7 +13,8 @@ use super::Numbers;
 const MAX_FILE: u64 = 8 * 1024 * 1024;
 
 /// What a name stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(test, derive(PartialOrd, Ord))]
 enum Key {
     Vendor(u16),
     Product(u16, u16),
@@ -38,7 +39,7 @@ impl Key {
 /// The names of some devices.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    names: BTreeMap<Key, String>,
+    names: HashMap<Key, String>,
 }
 
 impl Names {

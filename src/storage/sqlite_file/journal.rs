@@ -3,7 +3,7 @@
 //! A journal that is still there belongs to a transaction that a crash ended. It is laid over the file here, not
 //! written back.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -21,7 +21,7 @@ pub(super) struct Journal {
     pub(super) page_size: usize,
     /// Pages that the file had.
     pub(super) size: u32,
-    pub(super) pages: BTreeMap<u32, Vec<u8>>,
+    pub(super) pages: HashMap<u32, Vec<u8>>,
 }
 
 /// The journal of a file. None if there is none, or nothing in it counts.
@@ -44,7 +44,7 @@ fn parse(bytes: &[u8]) -> Option<Journal> {
         let journal = journal.get_or_insert(Journal {
             page_size: header.page_size,
             size: header.size,
-            pages: BTreeMap::new(),
+            pages: HashMap::new(),
         });
         at += header.sector;
         for _ in 0..header.count {

@@ -10,7 +10,7 @@ mod journal;
 mod record;
 mod tree;
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
@@ -83,8 +83,8 @@ pub(super) struct SqliteFile {
     usable: usize,
     pages: u32,
     /// Pages as they were before the transaction that a crash ended.
-    restored: BTreeMap<u32, Vec<u8>>,
-    tables: BTreeMap<String, Table>,
+    restored: HashMap<u32, Vec<u8>>,
+    tables: HashMap<String, Table>,
 }
 
 impl SqliteFile {
@@ -120,16 +120,16 @@ impl SqliteFile {
         let (pages, restored) = match journal {
             Some(journal) if journal.page_size == page_size => (journal.size, journal.pages),
             Some(_) => return Err(Damage::Page(0, "its journal is of another database")),
-            None => (in_file, BTreeMap::new()),
+            None => (in_file, HashMap::new()),
         };
-        let mut this = Self { file, page_size, usable, pages, restored, tables: BTreeMap::new() };
+        let mut this = Self { file, page_size, usable, pages, restored, tables: HashMap::new() };
         this.tables = this.read_schema()?;
         Ok(this)
     }
 
-    fn read_schema(&self) -> Result<BTreeMap<String, Table>, Damage> {
+    fn read_schema(&self) -> Result<HashMap<String, Table>, Damage> {
         let names = ["type", "name", "tbl_name", "rootpage", "sql"].map(str::to_owned);
-        let mut tables = BTreeMap::new();
+        let mut tables = HashMap::new();
         let mut count = 0;
         self.rows_of(SCHEMA_ROOT, &names, &mut |mut row| {
             count += 1;
