@@ -34,8 +34,11 @@ impl RemoteMethods {
         lock(&self.0).remove(name);
     }
 
+    /// In order: Klippy is told of them in the same one at each connection.
     pub(super) fn names(&self) -> Vec<String> {
-        lock(&self.0).keys().cloned().collect()
+        let mut names: Vec<_> = lock(&self.0).keys().cloned().collect();
+        names.sort_unstable();
+        names
     }
 
     /// Calls a method for Klippy. No answer is expected.
