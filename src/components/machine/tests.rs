@@ -249,6 +249,21 @@ fn a_provider_that_this_machine_does_not_have() {
     }
 }
 
+#[test]
+fn services_do_not_wait_for_the_look_at_the_installation() {
+    let rig = Rig::new("beside", Kind::SystemdCli);
+    let systemctl = "#!/bin/sh\ncase $1 in\nlist-units) echo 'klipper.service loaded active running Klipper';;\n\
+                     show) until [ -e \"$0.go\" ]; do sleep 0.01; done; echo NeedDaemonReload=yes;;\nesac\n";
+    rig.write("usr/bin/systemctl", systemctl);
+    rig.write(&format!("proc/{}/cgroup", std::process::id()), "0::/system.slice/perigee.service\n");
+    rig.machine.start();
+    rig.until(|| lock(&rig.machine.states).contains_key("klipper").then_some(()));
+    assert_eq!(rig.warnings.texts(), Vec::<String>::new());
+    rig.write("usr/bin/systemctl.go", "");
+    let warning = rig.until(|| rig.warnings.texts().pop());
+    assert!(warning.contains("daemon-reload"), "{warning}");
+}
+
 /// Warnings of the installation, after everything has been looked at.
 fn installation(rig: &Rig) -> Vec<String> {
     smol::block_on(rig.executor.run(rig.machine.validate()));
