@@ -192,29 +192,24 @@ pub(super) fn directory(place: &Place, records: Option<Records<'_>>) -> Result<D
         permissions: place.policy.root_level(&place.root).text(),
     };
     let records = records.filter(|_| place.root.name == GCODES);
-    let complete = each_entry(
-        &place.policy,
-        &real,
-        &real,
-        |_| true,
-        |found| {
-            let records = records.filter(|_| !found.is_dir && is_gcode(found.name));
-            let metadata = records.and_then(|record| record(&place.path.child(found.name)));
-            let entry = Entry {
-                name: found.name.to_owned(),
-                modified: found.stat.modified,
-                size: found.stat.size,
-                permissions: found.level.text(),
-                metadata,
-            };
-            if found.is_dir {
-                listing.dirs.push(entry)
-            } else {
-                listing.files.push(entry)
-            }
-            listing.dirs.len() + listing.files.len() < MAX_ENTRIES
-        },
-    )
+    let every = |_: &OsStr| true;
+    let complete = each_entry(&place.policy, &real, &real, every, |found| {
+        let records = records.filter(|_| !found.is_dir && is_gcode(found.name));
+        let metadata = records.and_then(|record| record(&place.path.child(found.name)));
+        let entry = Entry {
+            name: found.name.to_owned(),
+            modified: found.stat.modified,
+            size: found.stat.size,
+            permissions: found.level.text(),
+            metadata,
+        };
+        if found.is_dir {
+            listing.dirs.push(entry)
+        } else {
+            listing.files.push(entry)
+        }
+        listing.dirs.len() + listing.files.len() < MAX_ENTRIES
+    })
     .map_err(|error| failed("list", &place.display(), error))?;
     if !complete {
         log::warn!("'{}' has more than {MAX_ENTRIES} entries, the rest is not listed", place.display());
